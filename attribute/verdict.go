@@ -1,0 +1,154 @@
+// Package attribute turns facts into answers: who asked for a certificate on
+// one connection (Judge), and what the person at the client saw of it
+// (Prompts).
+//
+// An answer has three values, and the zero value is Unknown. Every answer
+// carries the evidence it rests on, or the reason why there is none.
+package attribute
+
+import (
+	"net/netip"
+	"time"
+
+	"whoasked/parse"
+)
+
+// Answer is yes, no, or unknown; the zero value is Unknown.
+type Answer uint8
+
+// Values of Answer.
+const (
+	Unknown Answer = iota
+	No
+	Yes
+)
+
+func (a Answer) String() string { return [...]string{"unknown", "no", "yes"}[a] }
+
+// Basis says how far the evidence of a verdict reaches; strongest last.
+type Basis uint8
+
+const (
+	// NoBasis goes with Unknown.
+	NoBasis Basis = iota
+	// Inferred from record lengths, order and timing of sealed messages.
+	Inferred
+	// Unsealed: read in messages opened with keys.
+	Unsealed
+	// Seen in the clear.
+	Seen
+)
+
+func (b Basis) String() string { return [...]string{"", "inferred", "unsealed", "seen"}[b] }
+
+// When tells in which part of a connection the request was made.
+type When uint8
+
+// Values of When.
+const (
+	NoWhen When = iota
+	InHandshake
+	InRenegotiation
+	AfterHandshake
+)
+
+func (w When) String() string {
+	return [...]string{"", "handshake", "renegotiation", "post-handshake"}[w]
+}
+
+// Reply tells what the client did about the request.
+type Reply uint8
+
+// Values of Reply.
+const (
+	NoReply      Reply = iota // nobody asked, or nothing was captured
+	ReplyCert                 // a certificate was presented
+	ReplyEmpty                // an empty Certificate message
+	ReplyRefused              // an alert
+	ReplyDropped              // closed without a word: Chromium and Firefox before a dialog
+	ReplyStalled              // held open in silence: Firefox while its dialog is up
+	ReplyNone                 // the capture ends before any answer
+)
+
+func (r Reply) String() string {
+	return [...]string{"", "certificate", "empty", "refused", "dropped", "stalled", "none"}[r]
+}
+
+// Evidence is one rule that fired and what it fired on.
+type Evidence struct {
+	Rule string // name of the row, stable: "tls13-client-flight"
+	Text string // one sentence with the figures, for a person
+}
+
+// Verdict answers for one connection: did the TLS server request a client
+// certificate, and how do we know.
+type Verdict struct {
+	Asked Answer
+	// By is the address that sent the request; valid iff Asked == Yes.
+	By    netip.AddrPort
+	Basis Basis
+	When  When
+	// Resumed: the session was resumed, so that no request was possible in the
+	// handshake (RFC 8446 §4.3.2, RFC 5246 §7.3).
+	Resumed  bool
+	Evidence []Evidence
+	// Reason says why the answer is unknown; empty otherwise.
+	Reason string
+	Reply  Reply
+	// Required: whether TLS refused to go on without a certificate.
+	Required Answer
+}
+
+// Connection is a judged connection, what reports and prompts work on.
+type Connection struct {
+	// ID is unique in one run, from 1, in the order connections ended.
+	ID      uint64
+	Capture string // file or interface
+	// Client and Server are the ends by TLS role; where the roles are unknown,
+	// by who opened the TCP connection.
+	Client, Server netip.AddrPort
+	// Hop is the configured name of Server, empty for none.
+	Hop string
+	*parse.Handshake
+	Verdict Verdict
+}
+
+// Outcome tells how a dialog ended.
+type Outcome uint8
+
+// Values of Outcome.
+const (
+	OutcomeOpen        Outcome = iota // no answer up to the end of the capture
+	OutcomeCertificate                // a certificate was chosen
+	OutcomeCancelled                  // the person went on without one
+	OutcomeNoneShown                  // the browser answered by itself, no dialog
+)
+
+func (o Outcome) String() string {
+	return [...]string{"open", "certificate", "cancelled", "none-shown"}[o]
+}
+
+// Prompt is one certificate dialog, put together from the connections that a
+// browser drops, holds and makes around it.
+type Prompt struct {
+	AskedBy        netip.AddrPort
+	SNI            string
+	Client         netip.Addr
+	Opened, Closed time.Time // Closed is zero while Outcome == OutcomeOpen
+	Outcome        Outcome
+	Connections    []uint64 // Connection.ID, in order
+	Evidence       string   // what the figures were
+}
+
+// Asker sums up one (server address, SNI) pair.
+type Asker struct {
+	Addr netip.AddrPort
+	Hop  string
+	SNI  string
+	// Full counts full handshakes: Asked + NotAsked + unknown full ones.
+	Full, Asked, NotAsked, Resumed, Unknown int
+	// Reasons counts Unknown by Verdict.Reason.
+	Reasons     map[string]int
+	Prompts     int
+	First, Last time.Time
+}

@@ -1,0 +1,3 @@
+module whoasked
+
+go 1.26

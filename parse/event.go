@@ -1,0 +1,43 @@
+package parse
+
+import "time"
+
+// EventKind tells which fields of an Event are valid.
+type EventKind uint8
+
+// Kinds of events.
+const (
+	EventClientHello        EventKind = iota + 1 // Event.ClientHello
+	EventHelloRetryRequest                       // Event.ServerHello
+	EventServerHello                             // Event.ServerHello
+	EventCertificateRequest                      // Event.Request
+	EventCertificate                             // Event.Certificates, may be empty
+	EventMessage                                 // Event.Message: any handshake message in the clear, before its own kind
+	EventRecord                                  // Event.Record: a sealed record or a ChangeCipherSpec
+	EventAlert                                   // Event.Alert
+	EventPreamble                                // Event.Text: its name
+	EventLost                                    // Event.Bytes
+	EventConflict                                // Event.Bytes
+	EventMalformed                               // Event.Text
+	EventFin                                     // From closed its direction
+	EventEnd                                     // Event.End
+)
+
+// Event is one fact. The fields other than Kind, From and Time are
+// kind-specific; slices and pointers may be kept.
+type Event struct {
+	Kind EventKind
+	From Side
+	Time time.Time
+
+	ClientHello  *ClientHello
+	ServerHello  *ServerHello
+	Request      *CertificateRequest
+	Certificates []*Certificate
+	Message      Message
+	Record       Record
+	Alert        Alert
+	Bytes        int64
+	Text         string
+	End          End
+}

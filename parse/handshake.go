@@ -1,0 +1,230 @@
+package parse
+
+import "time"
+
+// Handshake is the record of one connection: every fact the parser found, in
+// the order found, and no judgement. Pointers are nil and slices empty for
+// what was not seen.
+type Handshake struct {
+	Flow      Flow
+	Midstream bool
+	// Start is when the first chunk came, Last when the latest did.
+	Start, Last time.Time
+	End         End
+	// EndFrom is the side that reset the connection; valid iff End == RST.
+	EndFrom Side
+
+	// TLS is set once either side has sent something that only TLS (or SSL)
+	// sends. All fields below are zero until then.
+	TLS bool
+	// Client is the side that sent the ClientHello, or, where none was seen,
+	// the side opposite to a server's message; valid iff ClientKnown.
+	Client      Side
+	ClientKnown bool
+	// Preamble names what came before TLS on this connection: "http-connect",
+	// "proxy-v1", "proxy-v2", "starttls" …, "other" for anything unrecognised,
+	// empty for nothing.
+	Preamble string
+
+	ClientHello *ClientHello
+	// RetryRequested is set when the server answered with a HelloRetryRequest
+	// (RFC 8446 §4.1.4).
+	RetryRequested bool
+	ServerHello    *ServerHello
+
+	Sides [2]SideFacts // indexed by Side
+
+	// ClientCerts and ServerCerts are the chains of the latest Certificate
+	// message of each role, leaf first.
+	ServerCerts []*Certificate
+	ClientCerts []*Certificate
+
+	// Messages lists the handshake messages seen in the clear, both sides, in
+	// order; at most MaxMessages.
+	Messages []Message
+	// Requests holds the CertificateRequest messages read.
+	Requests []*CertificateRequest
+	Alerts   []Alert
+	// Tape is the start of the sealed part of the first handshake.
+	Tape Tape
+	// Rounds are later handshakes on the same connection: renegotiation
+	// (RFC 5246 §7.4.1.1) or post-handshake authentication (RFC 8446 §4.6.2),
+	// as far as record headers tell; at most MaxRounds.
+	Rounds []Round
+}
+
+// Bounds of what a Handshake keeps.
+const (
+	MaxMessages = 64
+	MaxTape     = 48
+	MaxRounds   = 8
+	MaxAlerts   = 8
+	MaxRequests = 8
+)
+
+// SideFacts is what one side did to its direction of the stream.
+type SideFacts struct {
+	Bytes    int64 // payload bytes handed over
+	Lost     int64 // bytes missing
+	Conflict int64 // bytes that came twice with different content
+	// AppData counts records of type 23 that are not part of a handshake as
+	// far as the outer layer shows; AppBytes their length.
+	AppData  int
+	AppBytes int64
+	CCS      bool // a ChangeCipherSpec record was seen
+	// Desync counts how often the record boundary was lost and searched again.
+	Desync int
+	// FinAt is when the side closed its direction, zero while open.
+	FinAt time.Time
+	// Malformed tells the first thing in this direction that is not valid TLS,
+	// empty for none.
+	Malformed string
+}
+
+// ContentType is the record type of RFC 8446 §5.1.
+type ContentType uint8
+
+// Record types (IANA TLS ContentType).
+const (
+	ChangeCipherSpec ContentType = 20
+	AlertRecord      ContentType = 21
+	HandshakeRecord  ContentType = 22
+	ApplicationData  ContentType = 23
+	Heartbeat        ContentType = 24
+)
+
+// Record is one record header on the tape.
+type Record struct {
+	// At is the time since Handshake.Start.
+	At   time.Duration
+	From Side
+	Type ContentType
+	// Gap is set when bytes of this direction were lost, or its record boundary
+	// had to be searched, since the record before: others may be missing there.
+	Gap bool
+	Len uint16 // length field of the record header
+}
+
+// Tape lists record headers in capture order, both sides.
+type Tape struct {
+	Records []Record
+	// Full is set when records behind the last one were left out.
+	Full bool
+}
+
+// RoundKind tells what opened a later handshake.
+type RoundKind uint8
+
+const (
+	// Renegotiation: records of type 22 after application data, TLS ≤ 1.2.
+	Renegotiation RoundKind = iota
+	// PostHandshake: records of type 23 shaped like an answer to a
+	// post-handshake CertificateRequest, TLS 1.3.
+	PostHandshake
+)
+
+// Round is a later handshake on an established connection, sealed.
+type Round struct {
+	Kind RoundKind
+	Tape Tape
+}
+
+// Message is one handshake message read in the clear.
+type Message struct {
+	At   time.Duration // since Handshake.Start
+	From Side
+	Type HandshakeType
+	Len  int // body length in bytes
+	// Gap is set when bytes of this direction were lost since the message
+	// before it: others may be missing there.
+	Gap bool
+}
+
+// Alert is an alert read in the clear (RFC 8446 §6).
+type Alert struct {
+	At          time.Duration // since Handshake.Start
+	From        Side
+	Fatal       bool
+	Description uint8
+}
+
+// ClientHello holds the fields of a ClientHello (RFC 8446 §4.1.2) that
+// something downstream asks for. With a HelloRetryRequest it is the first one.
+type ClientHello struct {
+	At            time.Time
+	LegacyVersion Version
+	Random        [32]byte
+	SessionID     []byte
+	// Versions is supported_versions without GREASE, or LegacyVersion alone.
+	Versions   []Version
+	ServerName string
+	ALPN       []string
+	// SSL2 is set for a hello in the SSL 2.0 layout (RFC 5246 §E.2).
+	SSL2 bool
+	// ECH: encrypted_client_hello was offered, so ServerName may be the public
+	// outer name (or the extension may be GREASE; the wire does not tell).
+	ECH bool
+	// PostHandshakeAuth: extension 49 was offered (RFC 8446 §4.2.6).
+	PostHandshakeAuth bool
+	// PSK: pre_shared_key was offered (RFC 8446 §4.2.11).
+	PSK bool
+	// EarlyData: 0-RTT was announced (RFC 8446 §4.2.10).
+	EarlyData bool
+	// Ticket: a non-empty session_ticket was offered (RFC 5077 §3.2).
+	Ticket bool
+	// ALPS: application_settings (17513 or 17613) was offered; Chromium then
+	// sends a client EncryptedExtensions message in front of its Finished.
+	ALPS bool
+	// GREASE: a reserved value of RFC 8701 was among suites or extensions.
+	GREASE bool
+	// FragmentLimit: max_fragment_length or record_size_limit was offered, so
+	// that one message may take several records.
+	FragmentLimit bool
+	// Extensions lists the extension types in order, GREASE left out.
+	Extensions []uint16
+	JA3, JA4   string // empty unless Options.Fingerprints
+}
+
+// ServerHello holds the fields of a ServerHello (RFC 8446 §4.1.3).
+type ServerHello struct {
+	At        time.Time
+	Version   Version // negotiated
+	Random    [32]byte
+	SessionID []byte
+	Cipher    CipherSuite
+	// PSK: pre_shared_key was accepted; the server then must not request a
+	// certificate in this handshake (RFC 8446 §4.3.2).
+	PSK  bool
+	ALPN string // TLS ≤ 1.2 only; TLS 1.3 seals it
+	JA3S string // empty unless Options.Fingerprints
+}
+
+// CertificateRequest is a CertificateRequest message in any of its layouts:
+// RFC 2246/4346 §7.4.4, RFC 5246 §7.4.4, RFC 8446 §4.3.2.
+type CertificateRequest struct {
+	At   time.Time
+	From Side
+	// Types are the ClientCertificateType values; TLS ≤ 1.2.
+	Types []uint8
+	// SignatureAlgorithms are SignatureScheme values; TLS 1.2 and 1.3.
+	SignatureAlgorithms []uint16
+	// Authorities are the acceptable issuers as RFC 4514 strings, in order.
+	Authorities []string
+	// Context is certificate_request_context; TLS 1.3.
+	Context []byte
+	// Extensions lists the extension types in order; TLS 1.3.
+	Extensions []uint16
+	// Malformed tells where the layout broke; what was read before it stands.
+	Malformed string
+}
+
+// Certificate is what a report shows of an X.509 certificate.
+type Certificate struct {
+	Subject, Issuer string   // RFC 4514
+	Names           []string // subjectAltName dNSName and iPAddress entries
+	SHA256          [32]byte // of the DER encoding
+	NotBefore       time.Time
+	NotAfter        time.Time
+	// Malformed tells what could not be read, empty for none.
+	Malformed string
+}
