@@ -80,7 +80,9 @@ type Chunk struct {
 	From Side
 	// Midstream is set on every chunk of a connection whose SYN was not seen.
 	Midstream bool
-	Time      time.Time
+	// Time is when the packet was captured. With End Idle, CaptureEnd or Evicted
+	// it is when the connection was last seen alive, be it by a bare ACK.
+	Time time.Time
 	// Lost counts the bytes missing in this direction just before Data: not
 	// captured, cut by the snap length, or given up waiting for.
 	Lost int

@@ -14,6 +14,7 @@ const (
 	EventCertificate                             // Event.Certificates, may be empty
 	EventMessage                                 // Event.Message: any handshake message in the clear, before its own kind
 	EventRecord                                  // Event.Record: a sealed record or a ChangeCipherSpec
+	EventRound                                   // Event.Round, Event.Records: what passed before it was recognised
 	EventAlert                                   // Event.Alert
 	EventPreamble                                // Event.Text: its name
 	EventLost                                    // Event.Bytes
@@ -36,6 +37,8 @@ type Event struct {
 	Certificates []*Certificate
 	Message      Message
 	Record       Record
+	Round        RoundKind
+	Records      []Record
 	Alert        Alert
 	Bytes        int64
 	Text         string

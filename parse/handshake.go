@@ -34,11 +34,6 @@ type Handshake struct {
 
 	Sides [2]SideFacts // indexed by Side
 
-	// ClientCerts and ServerCerts are the chains of the latest Certificate
-	// message of each role, leaf first.
-	ServerCerts []*Certificate
-	ClientCerts []*Certificate
-
 	// Messages lists the handshake messages seen in the clear, both sides, in
 	// order; at most MaxMessages.
 	Messages []Message
@@ -49,14 +44,15 @@ type Handshake struct {
 	Tape Tape
 	// Rounds are later handshakes on the same connection: renegotiation
 	// (RFC 5246 §7.4.1.1) or post-handshake authentication (RFC 8446 §4.6.2),
-	// as far as record headers tell; at most MaxRounds.
+	// as far as record headers tell; at most MaxRounds, so that with as many
+	// there may have been more.
 	Rounds []Round
 }
 
 // Bounds of what a Handshake keeps.
 const (
 	MaxMessages = 64
-	MaxTape     = 48
+	MaxTape     = 40
 	MaxRounds   = 8
 	MaxAlerts   = 8
 	MaxRequests = 8
@@ -72,6 +68,9 @@ type SideFacts struct {
 	AppData  int
 	AppBytes int64
 	CCS      bool // a ChangeCipherSpec record was seen
+	// Hidden counts losses behind which records may have gone unseen; a loss
+	// inside the body of one record is none.
+	Hidden int
 	// Desync counts how often the record boundary was lost and searched again.
 	Desync int
 	// FinAt is when the side closed its direction, zero while open.
@@ -79,6 +78,26 @@ type SideFacts struct {
 	// Malformed tells the first thing in this direction that is not valid TLS,
 	// empty for none.
 	Malformed string
+	// Certs is the chain of the latest Certificate message read in the clear,
+	// leaf first; CertMessages counts them, as an empty chain is an answer too.
+	Certs        []*Certificate
+	CertMessages int
+}
+
+// ServerCerts returns the server's chain, leaf first, nil if not read.
+func (h *Handshake) ServerCerts() []*Certificate {
+	if !h.ClientKnown {
+		return nil
+	}
+	return h.Sides[h.Client.Other()].Certs
+}
+
+// ClientCerts returns the client's chain, leaf first, nil if not read or empty.
+func (h *Handshake) ClientCerts() []*Certificate {
+	if !h.ClientKnown {
+		return nil
+	}
+	return h.Sides[h.Client].Certs
 }
 
 // ContentType is the record type of RFC 8446 §5.1.
@@ -127,6 +146,7 @@ const (
 type Round struct {
 	Kind RoundKind
 	Tape Tape
+	open bool // records still go to this tape
 }
 
 // Message is one handshake message read in the clear.

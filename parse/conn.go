@@ -1,0 +1,200 @@
+package parse
+
+import "time"
+
+// Conn parses one connection; the only TLS parser in the program.
+//
+// Each direction has its own state and its own bounded buffer; what one side
+// sent matters to the other only through the facts in the Handshake.
+type Conn struct {
+	p      *Parser
+	h      Handshake
+	dirs   [2]direction
+	events []Event
+	now    time.Time
+	recent recent // what a post-handshake round is cut from
+}
+
+// NewConn returns a Conn that expects the first chunk of a connection.
+func (p *Parser) NewConn() *Conn {
+	c := &Conn{p: p}
+	for s := range c.dirs {
+		c.dirs[s] = direction{c: c, from: Side(s), fresh: true}
+	}
+	return c
+}
+
+// Handshake returns the record of the connection so far. It is updated by Feed.
+func (c *Conn) Handshake() *Handshake { return &c.h }
+
+// Feed takes the next chunk and returns the facts it completed, in order. The
+// slice is valid until the next call; what it points to may be kept.
+func (c *Conn) Feed(ch Chunk) []Event {
+	c.events = c.events[:0]
+	h := &c.h
+	if h.Start.IsZero() {
+		h.Start, h.Flow, h.Midstream = ch.Time, ch.Flow, ch.Midstream
+	}
+	c.now = ch.Time
+	if ch.Time.After(h.Last) {
+		h.Last = ch.Time
+	}
+	side, d := &h.Sides[ch.From], &c.dirs[ch.From]
+	if ch.Conflict > 0 {
+		side.Conflict += int64(ch.Conflict)
+		c.emit(Event{Kind: EventConflict, From: ch.From, Bytes: int64(ch.Conflict)})
+	}
+	if ch.Lost > 0 {
+		side.Lost += int64(ch.Lost)
+		c.emit(Event{Kind: EventLost, From: ch.From, Bytes: int64(ch.Lost)})
+		d.lose(ch.Lost)
+	}
+	if len(ch.Data) > 0 {
+		side.Bytes += int64(len(ch.Data))
+		d.feed(ch.Data)
+	}
+	if ch.Fin {
+		d.finish()
+		c.emit(Event{Kind: EventFin, From: ch.From})
+	}
+	if ch.End != Open {
+		for s := range c.dirs {
+			c.dirs[s].finish()
+		}
+		c.emit(Event{Kind: EventEnd, From: ch.From, End: ch.End})
+	}
+	return c.events
+}
+
+// emit stamps an event, folds it into the record and hands it out.
+func (c *Conn) emit(e Event) {
+	if e.Time.IsZero() {
+		e.Time = c.now
+	}
+	c.h.apply(&e)
+	c.events = append(c.events, e)
+}
+
+// since is the offset of now in the record's time base.
+func (c *Conn) since() time.Duration { return c.now.Sub(c.h.Start) }
+
+// malformed reports the first break of the rules in a direction.
+func (c *Conn) malformed(from Side, what string) {
+	if c.h.Sides[from].Malformed == "" {
+		c.emit(Event{Kind: EventMalformed, From: from, Text: what})
+	}
+}
+
+// started is called when a direction is found to carry TLS.
+func (c *Conn) started() {
+	if c.h.TLS {
+		return
+	}
+	c.h.TLS = true
+	if name := preambleName(&c.dirs); name != "" {
+		c.emit(Event{Kind: EventPreamble, Text: name})
+	}
+	// The other side's hello is now worth looking for, however much plain text
+	// it has sent before.
+	for s := range c.dirs {
+		c.dirs[s].hunted = 0
+	}
+}
+
+// apply folds one event into the record.
+func (h *Handshake) apply(e *Event) {
+	side := &h.Sides[e.From]
+	switch e.Kind {
+	case EventClientHello:
+		if h.ClientHello == nil {
+			h.ClientHello = e.ClientHello
+		}
+		h.role(e.From)
+	case EventHelloRetryRequest:
+		h.RetryRequested = true
+		h.role(e.From.Other())
+	case EventServerHello:
+		if h.ServerHello == nil {
+			h.ServerHello = e.ServerHello
+		}
+		h.role(e.From.Other())
+	case EventCertificateRequest:
+		if len(h.Requests) < MaxRequests {
+			h.Requests = append(h.Requests, e.Request)
+		}
+		h.role(e.From.Other())
+	case EventCertificate:
+		side.Certs = e.Certificates
+		side.CertMessages++
+	case EventMessage:
+		if len(h.Messages) < MaxMessages {
+			h.Messages = append(h.Messages, e.Message)
+		}
+		switch e.Message.Type {
+		case TypeServerKeyExchange, TypeServerHelloDone, TypeCertificateRequest:
+			h.role(e.From.Other())
+		case TypeClientKeyExchange:
+			h.role(e.From)
+		}
+	case EventRecord:
+		h.record(e.Record)
+	case EventRound:
+		if len(h.Rounds) < MaxRounds {
+			h.Rounds = append(h.Rounds, Round{Kind: e.Round, Tape: Tape{Records: e.Records}, open: true})
+		}
+	case EventAlert:
+		if len(h.Alerts) < MaxAlerts {
+			h.Alerts = append(h.Alerts, e.Alert)
+		}
+	case EventPreamble:
+		h.Preamble = e.Text
+	case EventMalformed:
+		side.Malformed = e.Text
+	case EventFin:
+		if side.FinAt.IsZero() {
+			side.FinAt = e.Time
+		}
+	case EventEnd:
+		h.End, h.EndFrom = e.End, e.From
+	}
+}
+
+// role notes who is the TLS client; the first message that tells decides.
+func (h *Handshake) role(client Side) {
+	if !h.ClientKnown {
+		h.Client, h.ClientKnown = client, true
+	}
+}
+
+// record books a sealed record or a ChangeCipherSpec.
+func (h *Handshake) record(r Record) {
+	side := &h.Sides[r.From]
+	switch r.Type {
+	case ApplicationData:
+		side.AppData++
+		side.AppBytes += int64(r.Len)
+	case ChangeCipherSpec:
+		side.CCS = true
+	}
+	if n := len(h.Rounds); n > 0 && h.Rounds[n-1].open {
+		h.Rounds[n-1].Tape.add(r)
+		return
+	}
+	h.Tape.add(r)
+}
+
+// add keeps the tape in time order: a record found again behind a loss is
+// confirmed later than it was sent.
+func (t *Tape) add(r Record) {
+	if len(t.Records) >= MaxTape {
+		t.Full = true
+		return
+	}
+	if t.Records == nil {
+		t.Records = make([]Record, 0, 16)
+	}
+	t.Records = append(t.Records, r)
+	for i := len(t.Records) - 1; i > 0 && t.Records[i-1].At > t.Records[i].At; i-- {
+		t.Records[i-1], t.Records[i] = t.Records[i], t.Records[i-1]
+	}
+}

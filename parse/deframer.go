@@ -1,0 +1,139 @@
+package parse
+
+// maxMessage bounds the handshake messages whose body is read; the contents of
+// a longer one are passed over and reported.
+const maxMessage = 256 << 10
+
+// deframer puts handshake messages together from record bodies.
+type deframer struct {
+	hdr   [4]byte
+	hdrN  uint8
+	typ   HandshakeType
+	left  int    // bytes of the message still to come
+	open  bool   // a message is being read
+	want  bool   // its body is kept
+	holed bool   // part of its body was lost
+	buf   []byte // the body so far, if it came in several pieces
+}
+
+func (m *deframer) reset() {
+	*m = deframer{buf: m.buf[:0]}
+	if cap(m.buf) > 8<<10 {
+		m.buf = nil
+	}
+}
+
+// handshake takes bytes of a handshake record's body.
+func (d *direction) handshake(b []byte) {
+	m := &d.msg
+	for len(b) > 0 {
+		if !m.open {
+			n := copy(m.hdr[m.hdrN:], b)
+			m.hdrN += uint8(n)
+			b = b[n:]
+			if m.hdrN < 4 {
+				return
+			}
+			atStart := d.blen-d.body-len(b) == 4 // the record began with this header
+			if atStart && d.looksSealed() {
+				m.reset()
+				d.skip, d.body = d.body, 0
+				d.record(HandshakeRecord, d.blen)
+				return
+			}
+			d.openMessage()
+			continue
+		}
+		n := min(m.left, len(b))
+		m.left -= n
+		switch {
+		case !m.want:
+		case m.left == 0 && len(m.buf) == 0:
+			d.message(m.typ, b[:n]) // in one piece: no copy
+			m.want = false
+		default:
+			m.buf = append(m.buf, b[:n]...)
+		}
+		b = b[n:]
+		if m.left == 0 {
+			d.closeMessage()
+		}
+	}
+}
+
+// openMessage starts a message whose header is complete.
+func (d *direction) openMessage() {
+	m := &d.msg
+	n := int(m.hdr[1])<<16 | int(m.hdr[2])<<8 | int(m.hdr[3])
+	m.typ, m.left, m.open, m.hdrN, m.holed = HandshakeType(m.hdr[0]), n, true, 0, false
+	m.buf = m.buf[:0]
+	switch m.typ {
+	case TypeClientHello, TypeServerHello, TypeCertificate, TypeCertificateRequest:
+		m.want = n <= maxMessage
+	default:
+		m.want = false
+	}
+	if n > maxMessage {
+		d.c.malformed(d.from, "a handshake message claims more than 256 KiB")
+	}
+	d.c.emit(Event{Kind: EventMessage, From: d.from, Message: Message{
+		At: d.c.since(), From: d.from, Type: m.typ, Len: n, Gap: d.gap,
+	}})
+	d.gap = false
+	if n == 0 {
+		d.closeMessage()
+	}
+}
+
+// closeMessage ends the message whose last byte has passed.
+func (d *direction) closeMessage() {
+	m := &d.msg
+	switch {
+	case m.holed:
+		if m.typ == TypeCertificateRequest {
+			d.c.emit(Event{Kind: EventCertificateRequest, From: d.from, Request: &CertificateRequest{
+				At: d.c.now, From: d.from, Malformed: "part of the message was not captured",
+			}})
+		}
+	case m.want:
+		d.message(m.typ, m.buf)
+	}
+	m.reset()
+}
+
+// lose accounts for up to n missing bytes and returns how many were inside the
+// message being read; behind it, the next one begins where its length says.
+func (m *deframer) lose(d *direction, n int) int {
+	if !m.open {
+		return 0
+	}
+	n = min(n, m.left)
+	m.left -= n
+	m.holed, m.want = true, false
+	if m.left == 0 {
+		d.closeMessage()
+	}
+	return n
+}
+
+// looksSealed judges a handshake record by its first four bytes where a
+// ChangeCipherSpec has passed or may have been missed.
+func (d *direction) looksSealed() bool {
+	t := HandshakeType(d.msg.hdr[0])
+	n := int(d.msg.hdr[1])<<16 | int(d.msg.hdr[2])<<8 | int(d.msg.hdr[3])
+	switch {
+	case d.sealed:
+		return t != TypeClientHello && t != TypeServerHello || n+4 < d.blen || n > maxMessage
+	case d.uncertain || d.c.h.Midstream:
+		switch t {
+		case TypeHelloRequest, TypeServerHelloDone:
+			return n != 0
+		case TypeClientHello, TypeServerHello, TypeNewSessionTicket, TypeCertificate,
+			TypeServerKeyExchange, TypeCertificateRequest, TypeCertificateVerify,
+			TypeClientKeyExchange, TypeCertificateStatus, TypeSupplementalData:
+			return n > maxMessage
+		}
+		return true
+	}
+	return false
+}

@@ -1,0 +1,458 @@
+package parse
+
+import "bytes"
+
+// mode is what a direction takes its next byte for.
+type mode uint8
+
+const (
+	hunting mode = iota // looking for where TLS begins, or begins again
+	synced              // the next byte's place in a record is known
+	opaque              // not TLS, or lost for good: bytes are only counted
+)
+
+// Bounds of one direction.
+const (
+	// huntLimit is how many bytes without a sign of TLS make a direction
+	// opaque. It starts anew when the other direction is found to carry TLS.
+	huntLimit = 256 << 10
+	// maxRecord is the largest length a record header may claim: 2^14 plus the
+	// expansion that RFC 5246 §6.2.3 allows.
+	maxRecord = 1<<14 + 2048
+	// maxHeld bounds what hunting keeps back; a hello in the SSL 2.0 layout is
+	// the longest.
+	maxHeld = 2 + 1024
+
+	headerLen    = 5
+	signatureLen = 11
+)
+
+// direction is the state of one half of a connection:
+//
+//	hunting ──sign of TLS──▶ synced ──bad header, or a loss beyond
+//	   ▲                       │        the end of the record──┐
+//	   └───────────────────────┴────────────────────────────────┘
+//
+// Within synced, the next byte is, in this order: of a body that is passed over
+// (skip), of a body that is read (body), or of a record header (hdr).
+type direction struct {
+	c    *Conn
+	from Side
+	mode mode
+	// fresh: no byte has passed yet, so that the next one begins the stream.
+	fresh bool
+	// gap: a record may be missing in front of the next one.
+	gap bool
+	// uncertain: a loss may have hidden the ChangeCipherSpec.
+	uncertain bool
+	// sealed: a ChangeCipherSpec has passed.
+	sealed bool
+	// finished: the first sealed handshake record (Finished, TLS ≤ 1.2) passed.
+	finished bool
+
+	hdrN uint8
+	hdr  [headerLen]byte
+	skip int
+	body int
+	typ  ContentType // of body
+	blen int         // full length of body
+
+	msg   deframer
+	alert [2]byte
+
+	held   []byte    // kept back while hunting
+	hunted int       // bytes passed while hunting
+	cand   candidate // while hunting
+	first  [16]byte  // how the stream began, to name a preamble
+	firstN uint8
+}
+
+// candidate is a record header found while hunting; a second header right
+// behind its body confirms it.
+type candidate struct {
+	rec  Record
+	set  bool
+	wait int // bytes up to the next header
+}
+
+// feed takes bytes in stream order.
+func (d *direction) feed(data []byte) {
+	if d.firstN < uint8(len(d.first)) && !d.c.h.TLS {
+		d.firstN += uint8(copy(d.first[d.firstN:], data))
+	}
+	for len(data) > 0 {
+		switch d.mode {
+		case hunting:
+			data = d.hunt(data)
+		case synced:
+			data = d.records(data)
+		case opaque:
+			return
+		}
+	}
+}
+
+// records walks records until data or the record boundary is lost.
+func (d *direction) records(data []byte) []byte {
+	for len(data) > 0 {
+		if d.skip > 0 {
+			n := min(d.skip, len(data))
+			d.skip -= n
+			data = data[n:]
+			continue
+		}
+		if d.body > 0 {
+			n := min(d.body, len(data))
+			d.body -= n // before clear: it may turn the rest into skip
+			d.clear(data[:n])
+			data = data[n:]
+			continue
+		}
+		n := copy(d.hdr[d.hdrN:], data)
+		d.hdrN += uint8(n)
+		data = data[n:]
+		if d.hdrN < headerLen {
+			return nil
+		}
+		d.hdrN = 0
+		if !plausibleHeader(d.hdr[:]) {
+			d.c.h.Sides[d.from].Desync++
+			d.c.malformed(d.from, "bytes that are no record header where one is due")
+			d.search()
+			// The first byte is known to be wrong; the others may begin a record.
+			d.held = append(d.held[:0], d.hdr[1:]...)
+			return d.hunt(data)
+		}
+		d.begin(ContentType(d.hdr[0]), int(d.hdr[3])<<8|int(d.hdr[4]))
+	}
+	return nil
+}
+
+// begin starts a record whose header is complete.
+func (d *direction) begin(t ContentType, n int) {
+	clear := false
+	switch t {
+	case HandshakeRecord:
+		// A hello may follow a ChangeCipherSpec that only pleases middleboxes
+		// (RFC 8446 §D.4), so that unless TLS ≤ 1.2 is certain, clear looks first.
+		sh := d.c.h.ServerHello
+		clear = !d.sealed || sh == nil || sh.Version.IsTLS13()
+	case AlertRecord:
+		clear = n == 2 // too short for any sealed alert
+	}
+	if n == 0 {
+		return
+	}
+	if clear {
+		d.typ, d.body, d.blen = t, n, n
+		return
+	}
+	d.skip = n
+	d.record(t, n)
+}
+
+// record books a record whose content stays closed.
+func (d *direction) record(t ContentType, n int) {
+	r := Record{At: d.c.since(), From: d.from, Type: t, Len: uint16(n), Gap: d.gap}
+	d.gap = false
+	if t == ChangeCipherSpec {
+		d.sealed, d.uncertain = true, false
+	}
+	d.c.book(d, r)
+}
+
+// clear takes bytes of a body that is read.
+func (d *direction) clear(b []byte) {
+	switch d.typ {
+	case AlertRecord:
+		d.alert[d.blen-d.body-len(b)] = b[0] // a body of two bytes comes in one or two pieces
+		d.alert[1] = b[len(b)-1]
+		if d.body == 0 {
+			d.c.emit(Event{Kind: EventAlert, From: d.from, Alert: Alert{
+				At: d.c.since(), From: d.from, Fatal: d.alert[0] == 2, Description: d.alert[1],
+			}})
+		}
+	case HandshakeRecord:
+		d.handshake(b)
+	}
+}
+
+// lose takes note of n bytes that are missing.
+func (d *direction) lose(n int) {
+	d.fresh = false
+	for n > 0 {
+		switch {
+		case d.mode == opaque:
+			return
+		case d.mode == hunting:
+			if d.cand.set && n <= d.cand.wait {
+				d.cand.wait -= n
+				return
+			}
+			d.held, d.cand = d.held[:0], candidate{}
+			d.hidden()
+			return
+		case d.skip > 0: // only the length mattered
+			k := min(n, d.skip)
+			d.skip -= k
+			n -= k
+		case d.body > 0:
+			n = d.loseBody(n)
+		default:
+			d.search()
+			return
+		}
+	}
+}
+
+// loseBody takes note of missing bytes in a body that is read and returns how
+// many of them lie behind what it could account for.
+func (d *direction) loseBody(n int) int {
+	if d.typ == HandshakeRecord {
+		if k := d.msg.lose(d, min(n, d.body)); k > 0 {
+			d.body -= k
+			return n - k
+		}
+		if d.body == d.blen && (d.sealed || d.uncertain) {
+			d.record(HandshakeRecord, d.blen) // its first bytes would have told; sealed is likelier
+		} else {
+			d.hidden() // where the next message begins is lost up to the end of the record
+		}
+	}
+	d.msg.reset()
+	d.skip, d.body = d.body, 0
+	return n
+}
+
+// hidden notes that a record may be missing in front of the next one.
+func (d *direction) hidden() {
+	d.gap = true
+	d.c.h.Sides[d.from].Hidden++
+}
+
+// search gives the record boundary up.
+func (d *direction) search() {
+	d.mode, d.hunted = hunting, 0
+	d.uncertain = !d.sealed
+	d.hidden()
+	d.hdrN, d.skip, d.body = 0, 0, 0
+	d.held, d.cand = d.held[:0], candidate{}
+	d.msg.reset()
+}
+
+// finish is told that no more bytes will come.
+func (d *direction) finish() {
+	// Where TLS is known to run, a record that ends with the stream needs no
+	// second header to be believed.
+	if d.mode == hunting && d.cand.set && d.cand.wait == 0 && len(d.held) == 0 && d.c.h.TLS {
+		d.confirm()
+	}
+}
+
+// confirm books the candidate and goes on behind it.
+func (d *direction) confirm() {
+	d.sync()
+	r := d.cand.rec
+	d.cand = candidate{}
+	d.gap = false
+	if r.Type == ChangeCipherSpec {
+		d.sealed, d.uncertain = true, false
+	}
+	d.c.book(d, r)
+}
+
+// sync leaves hunting with the next byte at a record boundary.
+func (d *direction) sync() {
+	d.mode, d.hunted = synced, 0
+	d.c.started()
+}
+
+// plausibleHeader reports whether b[:5] can be a record header.
+func plausibleHeader(b []byte) bool {
+	return b[0] >= byte(ChangeCipherSpec) && b[0] <= byte(Heartbeat) &&
+		b[1] == 3 && b[2] <= 4 && int(b[3])<<8|int(b[4]) <= maxRecord
+}
+
+// hunt looks for the beginning of a record and returns the bytes from there on,
+// or keeps back what may be one and returns nil.
+func (d *direction) hunt(data []byte) []byte {
+	if len(d.held) > 0 {
+		data = append(d.held[:len(d.held):len(d.held)], data...)
+		d.held = d.held[:0]
+	}
+	if d.fresh {
+		switch rest, v := d.opening(data); v {
+		case signNeedMore:
+			return d.hold(data)
+		case signYes:
+			d.fresh = false
+			return rest
+		}
+		d.fresh = false
+	}
+	for len(data) > 0 {
+		if d.hunted > huntLimit {
+			d.mode = opaque
+			return nil
+		}
+		if d.cand.set {
+			n := min(d.cand.wait, len(data))
+			d.cand.wait -= n
+			d.hunted += n
+			data = data[n:]
+			if d.cand.wait > 0 || len(data) < headerLen {
+				return d.hold(data)
+			}
+			if plausibleHeader(data) {
+				d.confirm()
+				return data
+			}
+			d.cand = candidate{}
+		}
+		i, v := d.scan(data)
+		d.hunted += i
+		data = data[i:]
+		switch v {
+		case signYes:
+			d.sync()
+			return data
+		case signNeedMore:
+			return d.hold(data)
+		case signMaybe:
+			n := int(data[3])<<8 | int(data[4])
+			d.cand = candidate{set: true, wait: n, rec: Record{
+				At: d.c.since(), From: d.from, Type: ContentType(data[0]), Len: uint16(n), Gap: d.gap,
+			}}
+			d.hunted += headerLen
+			data = data[headerLen:]
+		}
+	}
+	return nil
+}
+
+// hold keeps bytes back until more come.
+func (d *direction) hold(b []byte) []byte {
+	d.held = append(d.held[:0], b...)
+	return nil
+}
+
+// sign is how far bytes look like TLS.
+type sign uint8
+
+const (
+	signNo       sign = iota
+	signNeedMore      // too few bytes to tell
+	signMaybe         // a record header, to be confirmed by the next
+	signYes
+)
+
+// scan finds the first place in data that looks like TLS and how much so.
+func (d *direction) scan(data []byte) (int, sign) {
+	for pos := 0; ; {
+		// All record headers have the major version 3 at their second byte.
+		j := bytes.IndexByte(data[min(pos+1, len(data)):], 3)
+		if j < 0 {
+			if isRecordType(data[len(data)-1]) {
+				return len(data) - 1, signNeedMore
+			}
+			return len(data), signNo
+		}
+		pos += j
+		if isRecordType(data[pos]) {
+			if v := d.signature(data[pos:]); v != signNo {
+				return pos, v
+			}
+		}
+		pos++
+	}
+}
+
+func isRecordType(b byte) bool {
+	return b >= byte(ChangeCipherSpec) && b <= byte(Heartbeat)
+}
+
+// signature judges bytes that begin with a record type and a 3. It asks for as
+// many bytes as the strongest sign takes before it settles for a weaker one, so
+// that the way bytes are split makes no difference.
+func (d *direction) signature(b []byte) sign {
+	if len(b) >= 3 && b[2] > 4 || len(b) >= headerLen && !plausibleHeader(b) {
+		return signNo
+	}
+	if len(b) < headerLen {
+		return signNeedMore
+	}
+	n := int(b[3])<<8 | int(b[4])
+	switch ContentType(b[0]) {
+	case HandshakeRecord:
+		if n < 4 {
+			break
+		}
+		if len(b) < headerLen+min(n, signatureLen-headerLen) {
+			return signNeedMore
+		}
+		if opensMessage(b[headerLen:], n) {
+			return signYes
+		}
+	case AlertRecord:
+		if n == 2 && d.c.h.TLS && !d.c.dirs[d.from.Other()].fresh {
+			if len(b) < headerLen+2 {
+				return signNeedMore
+			}
+			if b[5] == 1 || b[5] == 2 {
+				return signYes
+			}
+		}
+	case ChangeCipherSpec:
+		if n != 1 && n > 64 {
+			return signNo
+		}
+	}
+	if n == 0 {
+		return signNo
+	}
+	return signMaybe
+}
+
+// opensMessage reports whether a handshake record of n bytes whose body begins
+// with b opens with a message in the clear: a hello, or any one that fills the
+// record exactly.
+func opensMessage(b []byte, n int) bool {
+	msg := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+	version := n >= 6 && (b[4] == 3 && b[5] <= 4 || b[4] == 0x7f)
+	switch HandshakeType(b[0]) {
+	case TypeClientHello:
+		return version && msg >= 41 && msg+4 >= n
+	case TypeServerHello:
+		return version && msg >= 36 && msg < 1<<14
+	case TypeCertificate, TypeServerKeyExchange, TypeCertificateRequest, TypeServerHelloDone,
+		TypeCertificateVerify, TypeClientKeyExchange, TypeNewSessionTicket, TypeCertificateStatus:
+		return msg+4 == n
+	}
+	return false
+}
+
+// opening judges the first bytes of a stream. Right there a hello may also be
+// in the SSL 2.0 layout, or spread over records too small for a signature.
+func (d *direction) opening(b []byte) ([]byte, sign) {
+	if d.c.h.Midstream {
+		return b, signNo
+	}
+	if b[0] == byte(HandshakeRecord) {
+		if len(b) < headerLen+1 {
+			if len(b) >= 2 && b[1] != 3 {
+				return b, signNo
+			}
+			return b, signNeedMore
+		}
+		t := HandshakeType(b[5])
+		if plausibleHeader(b) && (t == TypeClientHello || t == TypeServerHello || t == TypeHelloRequest) {
+			d.sync()
+			return b, signYes
+		}
+		return b, signNo
+	}
+	if b[0]&0x80 != 0 {
+		return d.openingSSL2(b)
+	}
+	return b, signNo
+}
