@@ -1,6 +1,145 @@
 package attribute
 
-import "whoasked/parse"
+import (
+	"whoasked/parse"
+)
+
+// strength orders kinds of evidence; a stronger finding overrules a weaker one
+// that says the opposite.
+type strength uint8
+
+const (
+	behaviour strength = iota + 1 // how a client reacted
+	shape                         // how records are cut
+	exact                         // lengths that the protocol forces
+	protocol                      // what the RFC forbids or demands, given cleartext facts
+	read                          // a message read in the clear
+)
+
+func (s strength) basis() Basis {
+	if s == read {
+		return Seen
+	}
+	return Inferred
+}
+
+// finding is what a rule concludes from one connection.
+type finding struct {
+	answer  Answer // Unknown: the rule has nothing to say
+	text    string // what it was seen on
+	resumed bool
+}
+
+// rule is one row of evidence. Rows look at facts only, never at each other.
+type rule struct {
+	name     string
+	strength strength
+	when     When
+	look     func(*view) finding
+}
+
+// rules is the table of all evidence, strongest first within a part of the
+// connection. To teach whoasked another sign, add a row and a test that fails
+// without it.
+var rules = []rule{
+	{"request-seen", read, InHandshake, requestSeen},
+	{"client-certificate-seen", read, InHandshake, clientCertificateSeen},
+	{"ssl3-no-certificate", read, InHandshake, ssl3NoCertificate},
+	{"abbreviated-handshake", read, InHandshake, abbreviated},
+	{"server-flight-seen", read, InHandshake, serverFlightSeen},
+	{"client-flight-seen", read, InHandshake, clientFlightSeen},
+	{"tls13-psk", protocol, InHandshake, pskAccepted},
+	{"tls13-client-flight", exact, InHandshake, clientFlightExact},
+	{"tls13-client-certificate", shape, InHandshake, clientFlightLarge},
+	{"tls13-server-flight", shape, InHandshake, serverFraming},
+	{"browser-dropped", behaviour, InHandshake, browserDropped},
+	{"browser-held", behaviour, InHandshake, browserHeld},
+	{"renegotiation-client-flight", exact, InRenegotiation, renegotiationClient},
+	{"renegotiation-server-flight", shape, InRenegotiation, renegotiationServer},
+	{"post-handshake-answer", exact, AfterHandshake, postHandshakeAnswer},
+}
 
 // Judge answers for one connection from its facts.
-func Judge(h *parse.Handshake) Verdict { return Verdict{Reason: "not judged yet"} }
+//
+// The first handshake and what came later on the connection are weighed apart:
+// a request in either is a yes. A no stands for the whole connection as far as
+// it was captured.
+func Judge(h *parse.Handshake) Verdict { return judge(h, rules) }
+
+func judge(h *parse.Handshake, rules []rule) Verdict {
+	v := newView(h)
+	first := weigh(v, rules, InHandshake)
+	later := weigh(v, rules, InRenegotiation)
+	if len(later.evidence) == 0 && later.reason == "" {
+		later = weigh(v, rules, AfterHandshake)
+	}
+	if first.answer == No && later.answer == Unknown && later.reason == "" {
+		later.reason = v.laterDoubt()
+	}
+	verdict := Verdict{Resumed: first.resumed}
+	pick := first
+	switch {
+	case first.answer == Yes:
+	case later.answer == Yes:
+		pick = later
+	case later.reason != "" && first.answer == No:
+		pick = later // something happened later that cannot be told
+	case later.answer == No && first.answer == No:
+		pick.evidence = append(pick.evidence, later.evidence...)
+	}
+	verdict.Asked, verdict.Basis, verdict.Evidence = pick.answer, pick.basis, pick.evidence
+	switch verdict.Asked {
+	case Yes:
+		verdict.By, verdict.When = h.Flow.Addrs[v.server], pick.when
+		verdict.Reply, verdict.Required = v.reply(pick.when)
+		asked, reacted := v.times(pick.when)
+		verdict.AskedAt, verdict.ReactedAt = h.Start.Add(asked), h.Start.Add(reacted)
+	case Unknown:
+		verdict.Basis = NoBasis
+		verdict.Reason = pick.reason
+		if verdict.Reason == "" {
+			verdict.Reason = v.reason()
+		}
+	}
+	return verdict
+}
+
+// opinion is the weighed outcome for one part of a connection.
+type opinion struct {
+	answer   Answer
+	basis    Basis
+	when     When
+	resumed  bool
+	evidence []Evidence
+	reason   string
+}
+
+// weigh lets every rule of one part of the connection speak. The strongest
+// finding decides; one of equal strength that disagrees leaves it unknown, and
+// findings that agree are listed with it.
+func weigh(v *view, rules []rule, when When) opinion {
+	o := opinion{when: when}
+	var best strength
+	for _, r := range rules {
+		if r.when != when || best == read && r.strength < read {
+			continue // what was read needs no inference beside it
+		}
+		f := r.look(v)
+		switch {
+		case f.answer == Unknown:
+			if f.text != "" && o.answer == Unknown && o.reason == "" {
+				o.reason = f.text
+			}
+			continue
+		case best == 0:
+			best, o.answer, o.basis, o.resumed, o.reason = r.strength, f.answer, r.strength.basis(), f.resumed, ""
+		case f.answer != o.answer && r.strength == best:
+			return opinion{when: when, reason: "two findings contradict each other: " +
+				o.evidence[0].Text + "; but " + f.text}
+		case f.answer != o.answer:
+			continue
+		}
+		o.evidence = append(o.evidence, Evidence{Rule: r.name, Text: f.text})
+	}
+	return o
+}

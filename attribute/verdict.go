@@ -97,6 +97,10 @@ type Verdict struct {
 	Reply  Reply
 	// Required: whether TLS refused to go on without a certificate.
 	Required Answer
+	// AskedAt is when the server's flight with the request was through, ReactedAt
+	// when the client answered or closed, or was last seen silent; valid iff
+	// Asked == Yes.
+	AskedAt, ReactedAt time.Time
 }
 
 // Connection is a judged connection, what reports and prompts work on.
@@ -145,7 +149,8 @@ type Asker struct {
 	Addr netip.AddrPort
 	Hop  string
 	SNI  string
-	// Full counts full handshakes: Asked + NotAsked + unknown full ones.
+	// Full counts full handshakes: Asked, NotAsked, and those of Unknown that got
+	// as far as a ServerHello. Resumed ones hide whether the server would ask.
 	Full, Asked, NotAsked, Resumed, Unknown int
 	// Reasons counts Unknown by Verdict.Reason.
 	Reasons     map[string]int

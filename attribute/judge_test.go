@@ -1,0 +1,177 @@
+package attribute
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"whoasked/parse"
+)
+
+// The server's flight as OpenSSL cuts it, without and with a request.
+const (
+	flight4 = "S:23/36 S:23/855 S:23/281 S:23/53"
+	flight5 = "S:23/36 S:23/94 S:23/855 S:23/281 S:23/53"
+	flight1 = "S:23/1427" // all in one record
+	clear0  = "S:hello12 S:cert S:ske S:done"
+	clear1  = "S:hello12 S:cert S:ske S:req S:done"
+)
+
+type judgeCase struct {
+	name   string
+	script string
+	asked  Answer
+	// rule is the row that the verdict rests on; the case fails without it.
+	rule     string
+	reason   string // part of it, for Unknown
+	reply    Reply
+	required Answer
+	when     When
+	resumed  bool
+}
+
+var judgeCases = []judgeCase{
+	// TLS ≤ 1.2 in the clear.
+	{name: "1.2 asked", script: "C:hello " + clear1 + " C:cert0 C:cke C:20/1 C:22/40 S:20/1 S:22/40",
+		asked: Yes, rule: "request-seen", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.2 asked, server side only", script: clear1, asked: Yes, rule: "request-seen", when: InHandshake, reply: ReplyNone},
+	{name: "1.2 asked, certificate", script: "C:hello " + clear1 + " C:cert C:cke", asked: Yes, rule: "request-seen", reply: ReplyCert, when: InHandshake},
+	{name: "1.2 required", script: "C:hello " + clear1 + " C:cert0 C:cke C:20/1 C:22/40 S:alert40 S:fin",
+		asked: Yes, rule: "request-seen", reply: ReplyEmpty, required: Yes, when: InHandshake},
+	{name: "1.2 optional, much data follows", script: "C:hello " + clear1 + " C:cert0 C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/300 S:23/9000",
+		asked: Yes, rule: "request-seen", reply: ReplyEmpty, required: No, when: InHandshake},
+	{name: "1.2 dropped by a browser", script: "C:hello+chromium " + clear1 + " C:fin S:fin", asked: Yes, rule: "request-seen", reply: ReplyDropped, when: InHandshake},
+	{name: "1.2 held by a browser", script: "C:hello+firefox " + clear1 + " @9 C:fin", asked: Yes, rule: "request-seen", reply: ReplyStalled, when: InHandshake},
+	{name: "1.2 refused", script: "C:hello " + clear1 + " C:alert48", asked: Yes, rule: "request-seen", reply: ReplyRefused, when: InHandshake},
+	{name: "1.2 client side only", script: "C:hello C:cert0 C:cke C:20/1", asked: Yes, rule: "client-certificate-seen", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.2 request lost, client certificate seen", script: "C:hello S:hello12 S:done! C:cert C:cke", asked: Yes, rule: "client-certificate-seen", reply: ReplyCert, when: InHandshake},
+	{name: "SSL 3.0 without certificate", script: "C:hello S:hello12 S:done! C:warn41 C:cke", asked: Yes, rule: "ssl3-no-certificate", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.2 not asked", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40", asked: No, rule: ""},
+	{name: "1.2 not asked, server side only", script: clear0, asked: No, rule: "server-flight-seen"},
+	{name: "1.2 not asked, client side only", script: "C:hello C:cke C:20/1 C:22/40", asked: No, rule: "client-flight-seen"},
+	{name: "1.2 loss in the server's flight, client not asked", script: "C:hello S:hello12 S:cert S:done! C:cke", asked: No, rule: "client-flight-seen"},
+	{name: "1.2 loss on both sides", script: "C:hello S:hello12 S:cert S:done! C:cke! S:lost", asked: Unknown, reason: "not captured"},
+	{name: "1.2 resumed by id", script: "C:hello S:hello12+echo", asked: No, rule: "abbreviated-handshake", resumed: true},
+	{name: "1.2 resumed by ticket", script: "C:hello S:hello12 S:ticket S:20/1 S:22/40 C:20/1 C:22/40", asked: No, rule: "abbreviated-handshake", resumed: true},
+	{name: "1.2 resumed, client side only", script: "C:hello C:20/1 C:22/40 C:23/100", asked: No, rule: "abbreviated-handshake", resumed: true},
+	{name: "1.2 change of keys behind a gap", script: "C:hello S:hello12 S:20/1! S:22/40", asked: Unknown, reason: "breaks off"},
+
+	// TLS 1.3: what the client sends behind the server's flight.
+	{name: "1.3 Finished", script: "C:hello S:hello13 " + flight1 + " C:20/1 C:23/53 C:23/108", asked: No, rule: "tls13-client-flight"},
+	{name: "1.3 Finished, SHA-384", script: "C:hello S:hello13+sha384 " + flight1 + " C:23/69", asked: No, rule: "tls13-client-flight"},
+	{name: "1.3 Finished, 8-byte tag", script: "C:hello S:hello13+ccm8 " + flight1 + " C:23/45", asked: No, rule: "tls13-client-flight"},
+	{name: "1.3 Finished, JSSE", script: "C:hello S:hello13 " + flight1 + " C:23/69", asked: No, rule: "tls13-client-flight"},
+	{name: "1.3 Finished, Chromium settings", script: "C:hello+chromium S:hello13 " + flight1 + " C:23/63", asked: No, rule: "tls13-client-flight"},
+	{name: "1.3 empty in one record", script: "C:hello S:hello13 " + flight1 + " C:23/61", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 empty in two records", script: "C:hello S:hello13+sha384 " + flight1 + " C:23/25 C:23/69", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 empty, JSSE", script: "C:hello S:hello13+sha384 " + flight1 + " C:23/41 C:23/85", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 empty, Chromium settings", script: "C:hello+chromium S:hello13 " + flight1 + " C:23/71", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 certificate in three records", script: "C:hello S:hello13 " + flight1 + " C:23/588 C:23/281 C:23/53", asked: Yes, rule: "tls13-client-flight", reply: ReplyCert, when: InHandshake},
+	{name: "1.3 certificate in one record", script: "C:hello S:hello13 " + flight1 + " C:23/955 C:23/87", asked: Yes, rule: "tls13-client-certificate", reply: ReplyCert, when: InHandshake},
+	{name: "1.3 required", script: "C:hello S:hello13 " + flight1 + " C:23/25 C:23/53 S:23/19 S:fin", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, required: Yes, when: InHandshake},
+	{name: "1.3 optional, much data follows", script: "C:hello S:hello13 " + flight1 + " C:23/61 C:23/87 S:23/250 S:23/9000", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, required: No, when: InHandshake},
+	{name: "1.3 client side only, empty", script: "C:hello C:20/1 C:23/61", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 client side only, Finished", script: "C:hello C:20/1 C:23/69", asked: No, rule: "tls13-client-flight"},
+	{name: "1.3 gap before the client's flight", script: "C:hello S:hello13 " + flight1 + " C:23/61!", asked: Unknown, reason: "missing in front"},
+	{name: "1.3 padded records", script: "C:hello S:hello13 " + flight1 + " C:23/528 C:23/528", asked: Unknown, reason: "pads"},
+	{name: "1.3 odd length", script: "C:hello S:hello13 " + flight1 + " C:23/120", asked: Unknown, reason: "no known shape"},
+	{name: "1.3 alert", script: "C:hello S:hello13 " + flight1 + " C:20/1 C:23/19 C:fin", asked: Unknown, reason: "an alert"},
+	{name: "1.3 early data not taken up", script: "C:hello+early,psk C:23/61 S:hello13 " + flight1 + " C:23/61", asked: Unknown, reason: "0-RTT"},
+	{name: "1.3 resumed", script: "C:hello+psk S:hello13+psk S:23/36 S:23/53 C:23/53", asked: No, rule: "tls13-psk", resumed: true},
+	{name: "1.3 resumed with early data", script: "C:hello+early,psk C:23/300 S:hello13+psk S:23/36 S:23/53 C:23/21 C:23/53", asked: No, rule: "tls13-psk", resumed: true},
+
+	// TLS 1.3: how the server's flight is cut.
+	{name: "1.3 server flight of five", script: "C:hello S:hello13 " + flight5, asked: Yes, rule: "tls13-server-flight", reply: ReplyNone, when: InHandshake},
+	{name: "1.3 server flight of four", script: "C:hello S:hello13 " + flight4, asked: No, rule: "tls13-server-flight"},
+	{name: "1.3 server flight of five, JSSE", script: "C:hello S:hello13+sha384 S:23/65 S:23/152 S:23/1113 S:23/297 S:23/85", asked: Yes, rule: "tls13-server-flight", reply: ReplyNone, when: InHandshake},
+	{name: "1.3 server flight of five, refused", script: "C:hello S:hello13 " + flight5 + " C:23/19 C:fin", asked: Yes, rule: "tls13-server-flight", reply: ReplyRefused, when: InHandshake},
+	{name: "1.3 ticket right behind four", script: "C:hello S:hello13 S:23/27 S:23/691 S:23/281 S:23/53 S:23/139", asked: No, rule: "tls13-server-flight"},
+	{name: "1.3 certificate in two fragments", script: "C:hello S:hello13 S:23/36 S:23/1041 S:23/600 S:23/281 S:23/53", asked: Unknown, reason: "before the client answered"},
+	{name: "1.3 certificate of 17 KiB", script: "C:hello S:hello13 S:23/36 S:23/16401 S:23/900 S:23/281 S:23/53", asked: No, rule: "tls13-server-flight"},
+	{name: "1.3 request in the first record", script: "C:hello S:hello13 S:23/180 S:23/855 S:23/281 S:23/53", asked: Unknown, reason: "before the client answered"},
+	{name: "1.3 gap in the server's flight", script: "C:hello S:hello13 S:23/36 S:23/855! S:23/281 S:23/53", asked: Unknown, reason: "before the client answered"},
+	{name: "1.3 server and client disagree", script: "C:hello S:hello13 " + flight4 + " C:23/955 C:23/33", asked: Unknown, reason: "contradict"},
+
+	// TLS 1.3: what a browser does before it answers.
+	{name: "1.3 dropped by Chromium", script: "C:hello+chromium S:hello13 " + flight1 + " C:fin S:fin", asked: Yes, rule: "browser-dropped", reply: ReplyDropped, when: InHandshake},
+	{name: "1.3 reset by Chromium", script: "C:hello+chromium S:hello13 " + flight1 + " C:rst", asked: Yes, rule: "browser-dropped", reply: ReplyDropped, when: InHandshake},
+	{name: "1.3 dropped, server counts four", script: "C:hello+chromium S:hello13 " + flight4 + " C:fin", asked: No, rule: "tls13-server-flight"},
+	{name: "1.3 dropped by no browser", script: "C:hello S:hello13 " + flight1 + " C:fin", asked: Unknown, reason: "not one of theirs"},
+	{name: "1.3 dropped after the server closed", script: "C:hello+chromium S:hello13 " + flight1 + " S:fin C:fin", asked: Unknown, reason: "did not answer"},
+	{name: "1.3 given up before the server's flight", script: "C:hello+chromium C:fin S:hello13 " + flight1 + " C:rst", asked: Unknown, reason: "did not answer"},
+	{name: "1.3 dropped, client bytes lost", script: "C:hello+chromium S:hello13 " + flight1 + " C:lost C:fin", asked: Unknown, reason: "not captured"},
+	{name: "1.3 held by Firefox", script: "C:hello+firefox S:hello13 " + flight1 + " @11.3 C:fin", asked: Yes, rule: "browser-held", reply: ReplyStalled, when: InHandshake},
+	{name: "1.3 held by no browser", script: "C:hello S:hello13 " + flight1 + " @11.3 C:fin", asked: Unknown, reason: "not Firefox's"},
+	{name: "1.3 capture ends early", script: "C:hello+firefox S:hello13 " + flight1 + " @0.4", asked: Unknown, reason: "before the client answered"},
+
+	// Handshakes inside a connection.
+	{name: "renegotiation asks", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 round S:22/28 C:22/246 S:22/113 S:22/1723 S:22/324 S:22/127 S:22/28 C:22/854 C:22/61 C:22/288 C:20/25 C:22/40",
+		asked: Yes, rule: "renegotiation-client-flight", reply: ReplyCert, when: InRenegotiation},
+	{name: "renegotiation asks, empty certificate", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 round S:22/28 C:22/246 C:22/31 C:22/61 C:20/25 C:22/40",
+		asked: Yes, rule: "renegotiation-client-flight", reply: ReplyEmpty, when: InRenegotiation},
+	{name: "renegotiation asks, browser drops", script: "C:hello+chromium " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 round S:22/28 C:22/1953 S:22/113 S:22/1723 S:22/324 S:22/127 S:22/28 C:fin",
+		asked: Yes, rule: "renegotiation-server-flight", reply: ReplyDropped, when: InRenegotiation},
+	{name: "renegotiation does not ask", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 round S:22/28 C:22/246 S:22/113 S:22/1723 S:22/324 S:22/28 C:22/61 C:20/25 C:22/40",
+		asked: No, rule: ""},
+	{name: "renegotiation abbreviated", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 round S:22/28 C:22/430 S:22/133 S:20/25 S:22/40 C:20/25 C:22/40", asked: No, rule: ""},
+	{name: "post-handshake certificate", script: "C:hello+pha S:hello13+sha384 " + flight1 + " C:23/69 pha C:23/108 S:23/151 C:23/882 C:23/281 C:23/69",
+		asked: Yes, rule: "post-handshake-answer", reply: ReplyCert, when: AfterHandshake},
+	{name: "post-handshake empty", script: "C:hello+pha S:hello13+sha384 " + flight1 + " C:23/69 S:23/314 S:23/314 pha C:23/108 S:23/151 C:23/57 C:23/69 S:23/314",
+		asked: Yes, rule: "post-handshake-answer", reply: ReplyEmpty, when: AfterHandshake},
+	{name: "post-handshake doubtful", script: "C:hello+pha S:hello13+sha384 " + flight1 + " C:23/69 S:23/314 pha C:23/108 S:23/151 C:23/57 C:23/69 S:23/900",
+		asked: Unknown, reason: "or application data"},
+
+	{name: "renegotiation, half captured", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 round S:22/28 C:22/246 S:22/113! S:22/28 C:22/61!",
+		asked: Unknown, reason: "was renegotiated"},
+	{name: "1.2 both sides lose records later", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 C:hidden S:hidden", asked: Unknown, reason: "may hide a renegotiation"},
+	{name: "1.2 one side loses records later", script: "C:hello " + clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/107 S:hidden", asked: No, rule: ""},
+	{name: "post-handshake offered, client loses records later", script: "C:hello+pha S:hello13+sha384 " + flight1 + " C:23/69 S:23/314 C:hidden", asked: Unknown, reason: "post-handshake request"},
+
+	// Nothing to go on.
+	{name: "joined in the middle", script: "C:23/500 S:23/900", asked: Unknown, reason: "begins after"},
+	{name: "no answer", script: "C:hello", asked: Unknown, reason: "nothing of the server"},
+	{name: "refused hello", script: "C:hello S:alert40", asked: Unknown, reason: "handshake_failure"},
+}
+
+func TestJudge(t *testing.T) {
+	for _, tt := range judgeCases {
+		t.Run(tt.name, func(t *testing.T) {
+			h := script(t, tt.script)
+			got := Judge(h)
+			if got.Asked != tt.asked || got.Reply != tt.reply || got.Required != tt.required ||
+				got.When != tt.when || got.Resumed != tt.resumed || !strings.Contains(got.Reason, tt.reason) {
+				t.Errorf("got %+v\nwant asked %v reply %v required %v when %v resumed %v reason %q",
+					got, tt.asked, tt.reply, tt.required, tt.when, tt.resumed, tt.reason)
+			}
+			if (got.Asked == Unknown) != (got.Reason != "") || (got.Asked == Unknown) != (len(got.Evidence) == 0) {
+				t.Errorf("an answer has evidence and an unknown a reason: %+v", got)
+			}
+			if got.Asked == Yes && got.By != h.Flow.Addrs[parse.Accepter] {
+				t.Errorf("By = %v", got.By)
+			}
+			if tt.rule == "" {
+				return
+			}
+			if len(got.Evidence) == 0 || got.Evidence[0].Rule != tt.rule {
+				t.Fatalf("rests on %+v, want %s", got.Evidence, tt.rule)
+			}
+			without := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.name == tt.rule })
+			if again := judge(h, without); len(again.Evidence) > 0 && again.Evidence[0].Rule == tt.rule {
+				t.Errorf("the verdict does not change without %s", tt.rule)
+			}
+		})
+	}
+}
+
+// TestEveryRuleIsNeeded: for each row there is a scenario that is answered
+// otherwise without it.
+func TestEveryRuleIsNeeded(t *testing.T) {
+	for i, r := range rules {
+		without := slices.Delete(slices.Clone(rules), i, i+1)
+		if !slices.ContainsFunc(judgeCases, func(tt judgeCase) bool {
+			return judge(script(t, tt.script), without).Asked != tt.asked
+		}) {
+			t.Errorf("no scenario needs %s", r.name)
+		}
+	}
+}

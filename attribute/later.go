@@ -1,0 +1,283 @@
+package attribute
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"whoasked/parse"
+)
+
+// Rules on handshakes inside an established connection, which are sealed.
+
+// renegotiation is a later handshake of TLS ≤ 1.2 by its record lengths.
+type renegotiation struct {
+	suite   parse.CipherSuite
+	version parse.Version
+	server  []int // lengths of the server's handshake records behind the client's hello, up to its CCS
+	client  []int // lengths of the client's handshake records behind its hello, up to its CCS
+	changed bool  // the client has changed keys
+	whole   bool  // no bytes are missing, and the hello was seen
+}
+
+// renegotiations cuts the rounds of a connection into the flights of each role.
+func (v *view) renegotiations() []renegotiation {
+	if !v.ClientKnown || v.ServerHello == nil || v.tls13 {
+		return nil
+	}
+	var out []renegotiation
+	for _, round := range v.Rounds {
+		if round.Kind != parse.Renegotiation {
+			continue
+		}
+		r := renegotiation{suite: v.ServerHello.Cipher, version: v.ServerHello.Version, whole: true}
+		hello, serverChanged := false, false
+		for _, rec := range round.Tape.Records {
+			fromClient := rec.From == v.client
+			switch {
+			case rec.Gap:
+				r.whole = false
+			case rec.Type == parse.ChangeCipherSpec && fromClient:
+				r.changed = true
+			case rec.Type == parse.ChangeCipherSpec:
+				serverChanged = true
+			case rec.Type != parse.HandshakeRecord:
+			case fromClient && !hello:
+				hello = true
+			case fromClient && !r.changed:
+				r.client = append(r.client, int(rec.Len))
+			case !fromClient && hello && !serverChanged:
+				r.server = append(r.server, int(rec.Len))
+			}
+		}
+		r.whole = r.whole && hello
+		out = append(out, r)
+	}
+	return out
+}
+
+// holds reports whether a sealed record of the round can have exactly n bytes
+// of content.
+func (r *renegotiation) holds(record, n int) bool {
+	return slices.Contains(r.suite.Sealed12(r.version, n), record)
+}
+
+// renegotiationClient reads the client's answer in a renegotiation: the key
+// exchange has the length it had in the clear, and a Certificate comes first if
+// and only if the server asked.
+func renegotiationClient(v *view) finding {
+	exchange := v.find(v.client, parse.TypeClientKeyExchange)
+	var no finding
+	told := 0 // rounds known to be without a request
+	rounds := v.renegotiations()
+	for _, r := range rounds {
+		if !r.whole || !r.changed {
+			continue
+		}
+		if len(r.client) == 0 {
+			no = finding{answer: No, text: "a renegotiation after application data was abbreviated, which has no place for a request"}
+			told++
+			continue
+		}
+		if exchange == nil {
+			continue
+		}
+		const header = 4
+		first, cke := r.client[0], exchange.Len+header
+		text := fmt.Sprintf("renegotiation after application data: the client's records up to its change of keys are %s bytes", join(r.client))
+		switch {
+		case len(r.client) == 1 && r.holds(first, cke):
+			no = finding{answer: No, text: text + ", ClientKeyExchange alone"}
+			told++
+		case len(r.client) == 1 && r.holds(first, cke+3+header),
+			len(r.client) == 2 && r.holds(first, 3+header) && r.holds(r.client[1], cke):
+			return finding{answer: Yes, text: text + ", an empty Certificate and ClientKeyExchange"}
+		case len(r.client) == 3 && r.holds(r.client[1], cke):
+			return finding{answer: Yes, text: text + ", Certificate, ClientKeyExchange and CertificateVerify"}
+		case len(r.client) == 1 && first > slices.Max(append(r.suite.Sealed12(r.version, cke), 0))+leastCertificate:
+			return finding{answer: Yes, text: text + ", more than ClientKeyExchange: a Certificate is in it"}
+		}
+	}
+	if told < len(rounds) {
+		return finding{}
+	}
+	return no
+}
+
+// renegotiationServer counts the server's messages in a renegotiation. The
+// first handshake of the connection, read in the clear, says how many there are
+// without a request.
+func renegotiationServer(v *view) finding {
+	plain := 0
+	done := false
+	for _, m := range v.messages(v.server) {
+		switch {
+		case m.Gap && plain > 0:
+			return finding{}
+		case m.Type == parse.TypeCertificateRequest, m.Type == parse.TypeNewSessionTicket, m.Type == parse.TypeHelloRequest:
+		default:
+			plain++
+		}
+		done = done || m.Type == parse.TypeServerHelloDone
+	}
+	if !done || v.find(v.server, parse.TypeServerHello) == nil {
+		return finding{}
+	}
+	var no finding
+	told := 0
+	rounds := v.renegotiations()
+	for _, r := range rounds {
+		n := len(r.server)
+		if !r.whole || n == 0 || !r.holds(r.server[n-1], 4) { // ServerHelloDone ends the flight
+			continue
+		}
+		text := fmt.Sprintf("renegotiation after application data: the server's records are %s bytes, %d messages where its first handshake took %d", join(r.server), n, plain)
+		switch n {
+		case plain:
+			no = finding{answer: No, text: text}
+			told++
+		case plain + 1:
+			return finding{answer: Yes, text: text + ": the one more is the CertificateRequest"}
+		}
+	}
+	if told < len(rounds) {
+		return finding{}
+	}
+	return no
+}
+
+// postHandshakeAnswer finds the answer to a request that came after the
+// handshake (RFC 8446 §4.6.2): Certificate, [CertificateVerify,] Finished behind
+// each other. A server then sends new tickets, of the length of the first.
+func postHandshakeAnswer(v *view) finding {
+	var doubt finding
+	for _, a := range v.postHandshakeAnswers() {
+		text := fmt.Sprintf("after application data the client, which may be asked then, sent records of %s bytes", lengths(a.burst))
+		switch {
+		case len(a.burst) == 3:
+			return finding{answer: Yes, text: text + ": Certificate, CertificateVerify, Finished"}
+		case v.ticketsAgain(a.after):
+			return finding{answer: Yes, text: text + ": an empty Certificate with its request's context, and Finished, followed by new session tickets"}
+		case a.likely:
+			doubt = finding{text: text + ": this may be an empty Certificate and Finished, the answer to a post-handshake request, or application data"}
+		}
+	}
+	return doubt
+}
+
+// answer is what may be a client's answer to a post-handshake request.
+type answer struct {
+	burst  []parse.Record // the client's, up to Finished
+	after  []parse.Record // the server's, since the burst began
+	likely bool           // the context has a length that is in use
+}
+
+// postHandshakeAnswers cuts the answers out of the post-handshake rounds. The
+// client's records are taken in their own order: captures may interleave the
+// two directions otherwise than the ends did.
+func (v *view) postHandshakeAnswers() []answer {
+	suites := []parse.CipherSuite{0x1301, 0x1302}
+	if v.ServerHello != nil {
+		suites = []parse.CipherSuite{v.ServerHello.Cipher}
+	}
+	var out []answer
+	for _, round := range v.Rounds {
+		if round.Kind != parse.PostHandshake {
+			continue
+		}
+		for _, suite := range suites {
+			if a, ok := v.answerIn(round.Tape.Records, suite); ok {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+func (v *view) answerIn(recs []parse.Record, suite parse.CipherSuite) (answer, bool) {
+	fin, ok := suite.FinishedLen()
+	if !ok {
+		return answer{}, false
+	}
+	var client, server []parse.Record
+	for _, r := range recs {
+		if r.From == v.client {
+			client = append(client, r)
+		} else {
+			server = append(server, r)
+		}
+	}
+	empty := func(context int) int { l, _ := suite.Sealed13(emptyCertificate + context); return l }
+	for end := len(client) - 1; end > 0; end-- {
+		if int(client[end].Len) != fin || client[end].Gap {
+			continue
+		}
+		var a answer
+		switch before := int(client[end-1].Len); {
+		case end > 1 && client[end-2].Len >= 100 && isCertificateVerify(suite, before) && !client[end-1].Gap:
+			a.burst = client[end-2 : end+1]
+		case before >= empty(1) && before <= empty(255):
+			a.burst = client[end-1 : end+1]
+			a.likely = before == empty(16) || before == empty(32)
+		default:
+			continue
+		}
+		for _, r := range server {
+			if r.At >= a.burst[0].At {
+				a.after = append(a.after, r)
+			}
+		}
+		return a, true
+	}
+	return answer{}, false
+}
+
+// ticketsAgain reports whether the server's records behind the answer begin
+// like those behind the first handshake, which are its session tickets.
+func (v *view) ticketsAgain(after []parse.Record) bool {
+	if len(after) == 0 || len(v.sealedC) == 0 {
+		return false
+	}
+	for _, r := range v.sealedS {
+		if r.At >= v.sealedC[0].At {
+			return r.Len > 100 && slices.ContainsFunc(after, func(a parse.Record) bool { return a.Len == r.Len })
+		}
+	}
+	return false
+}
+
+// laterDoubt says why a connection that was not asked in its first handshake
+// may have been asked later all the same, empty if it was not.
+func (v *view) laterDoubt() string {
+	if v.tls13 || v.ServerHello == nil && v.flight.kind != flightNone {
+		switch {
+		case v.ClientHello != nil && !v.ClientHello.PostHandshakeAuth, v.oneSided(v.client):
+			return ""
+		case v.Sides[v.client].Hidden > 0:
+			return "the first handshake did not ask, but bytes of the client are missing that may hide the answer to a post-handshake request"
+		}
+		return ""
+	}
+	switch {
+	case len(v.Rounds) > 0:
+		return "the first handshake did not ask, but the connection was renegotiated, and too little of that was captured to tell"
+	case v.ServerHello != nil && v.ServerHello.ALPN == "h2": // where it is forbidden (RFC 9113 §9.2.1)
+		return ""
+	case v.blind(v.client) && v.blind(v.server):
+		return "the first handshake did not ask, but bytes are missing on both sides that may hide a renegotiation"
+	}
+	return ""
+}
+
+// blind reports whether records of a side may have gone unseen.
+func (v *view) blind(s parse.Side) bool {
+	return v.oneSided(s) || v.Sides[s].Hidden > 0
+}
+
+func join(n []int) string {
+	s := make([]string, len(n))
+	for i := range n {
+		s[i] = fmt.Sprint(n[i])
+	}
+	return strings.Join(s, ", ")
+}

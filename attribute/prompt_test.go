@@ -1,0 +1,128 @@
+package attribute
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPrompts: each case is the connections of one browser in order of time,
+// "start=script" with start in seconds, and what a person saw of them.
+func TestPrompts(t *testing.T) {
+	const (
+		chromium = "C:hello+chromium S:hello13 " + flight5
+		firefox  = "C:hello+firefox S:hello13 " + flight5
+		drop     = chromium + " C:fin S:fin"
+		empty    = chromium + " C:20/1 C:23/61 S:23/250 C:23/80 S:23/900"
+		cert     = chromium + " C:20/1 C:23/1022 S:23/900"
+	)
+	tests := []struct {
+		name  string
+		conns []string
+		want  []string // outcome seconds ids
+	}{
+		{"cancelled", []string{"0=" + drop, "0.05=" + drop, "8.4=" + empty}, []string{"cancelled 8.4 1,2,3"}},
+		{"chosen", []string{"0=" + drop, "13.6=" + cert}, []string{"certificate 13.6 1,2"}},
+		{"no certificate matches", []string{"0=" + drop, "0.03=" + drop, "0.08=" + empty}, []string{"none-shown 0.0 1,2,3"}},
+		{"policy chooses", []string{"0=" + drop, "0.02=" + cert}, []string{"none-shown 0.0 1,2"}},
+		{"left open", []string{"0=" + drop, "0.02=" + drop}, []string{"open 0.0 1,2"}},
+		{"remembered choice", []string{"0=" + empty, "5=" + empty}, nil},
+		{"twice", []string{"0=" + drop, "4=" + empty, "60=" + drop, "65=" + cert}, []string{"cancelled 4.0 1,2", "certificate 5.0 3,4"}},
+		{"connected in advance, then a dialog", []string{"0=" + drop, "8=" + drop, "12=" + empty}, []string{"cancelled 4.0 1,2,3"}},
+		{"long forgotten", []string{"0=" + drop, "1200=" + empty}, []string{"open 0.0 1"}},
+		{"Firefox holds and answers", []string{"0=" + firefox + " @11 C:23/61"}, []string{"cancelled 11.0 1"}},
+		{"Firefox holds and chooses", []string{"0=" + drop, "0.1=" + firefox + " @6 C:23/856"}, []string{"certificate 6.0 1,2"}},
+		{"Firefox holds to the end", []string{"0=" + firefox + " @11.3 C:fin"}, []string{"open 0.0 1"}},
+		{"no browser", []string{"0=C:hello S:hello13 " + flight5 + " C:fin", "9=C:hello S:hello13 " + flight5 + " C:23/61"}, nil},
+		{"nobody asks", []string{"0=C:hello+chromium S:hello13 " + flight4 + " C:23/53"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := NewBook()
+			for i, line := range tt.conns {
+				at, text, _ := strings.Cut(line, "=")
+				delay, err := time.ParseDuration(at + "s")
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.Add(connection(t, uint64(i+1), text, delay))
+			}
+			prompts, askers := b.Finish()
+			var got []string
+			shown := 0
+			for _, p := range prompts {
+				var ids []string
+				for _, id := range p.Connections {
+					ids = append(ids, fmt.Sprint(id))
+				}
+				length := 0.0
+				if p.Outcome == OutcomeCertificate || p.Outcome == OutcomeCancelled {
+					length = p.Closed.Sub(p.Opened).Seconds()
+				}
+				if p.Outcome != OutcomeNoneShown {
+					shown++
+				}
+				got = append(got, fmt.Sprintf("%s %.1f %s", p.Outcome, length, strings.Join(ids, ",")))
+				if p.Evidence == "" || p.Opened.IsZero() || p.Closed.IsZero() != (p.Outcome == OutcomeOpen) {
+					t.Errorf("incomplete: %+v", p)
+				}
+			}
+			if fmt.Sprint(got) != fmt.Sprint(tt.want) {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+			if len(askers) != 1 || askers[0].Prompts != shown {
+				t.Errorf("askers %+v", askers)
+			}
+		})
+	}
+}
+
+// connection judges a script that began some time after the others.
+func connection(t *testing.T, id uint64, text string, delay time.Duration) *Connection {
+	t.Helper()
+	h := script(t, text)
+	shift(h, delay)
+	return &Connection{ID: id, Client: h.Flow.Addrs[0], Server: h.Flow.Addrs[1], Handshake: h, Verdict: Judge(h)}
+}
+
+func TestBookCounts(t *testing.T) {
+	b := NewBook()
+	for i, text := range []string{
+		"C:hello " + clear1 + " C:cert0 C:cke", "C:hello " + clear0 + " C:cke", "C:hello S:hello12+echo",
+		"C:hello S:hello13 S:23/1427", "C:hello", "C:hello",
+	} {
+		b.Add(connection(t, uint64(i+1), text, time.Duration(i)*time.Second))
+	}
+	_, askers := b.Finish()
+	if len(askers) != 1 {
+		t.Fatalf("askers %+v", askers)
+	}
+	a := askers[0]
+	if a.Full != 3 || a.Asked != 1 || a.NotAsked != 1 || a.Resumed != 1 || a.Unknown != 3 || len(a.Reasons) != 2 || a.SNI != "portal.contoso.test" {
+		t.Errorf("%+v", a)
+	}
+	if got := a.Last.Sub(a.First); got < 5*time.Second || got > 6*time.Second {
+		t.Errorf("first to last %v", got)
+	}
+}
+
+// TestBookIsBounded: a capture of any length costs a bounded book, and what did
+// not fit is counted.
+func TestBookIsBounded(t *testing.T) {
+	b := NewBook()
+	c := connection(t, 1, "C:hello+chromium S:hello13 "+flight5+" C:fin", 0)
+	for i := range maxAskers + 10 {
+		c.ClientHello.ServerName = fmt.Sprint(i)
+		b.Add(c)
+	}
+	for range maxSights {
+		b.Add(c)
+	}
+	if _, askers := b.Finish(); len(askers) != maxAskers {
+		t.Errorf("%d askers", len(askers))
+	}
+	if b.Left() == 0 || b.sightCount > maxSights {
+		t.Errorf("left %d, sights %d", b.Left(), b.sightCount)
+	}
+}

@@ -1,0 +1,76 @@
+package attribute
+
+import (
+	"time"
+
+	"whoasked/parse"
+)
+
+// view is a connection as the rules look at it: the facts sorted by TLS role.
+type view struct {
+	*parse.Handshake
+	client, server parse.Side
+	tls13          bool // negotiated, as the ServerHello says
+	// sealedC and sealedS are the sealed records of each role on the tape of the
+	// first handshake (TLS 1.3: type 23), in order.
+	sealedC, sealedS []parse.Record
+	flight           flight // the client's, TLS 1.3
+}
+
+func newView(h *parse.Handshake) *view {
+	v := &view{Handshake: h, client: h.Client, server: h.Client.Other()}
+	v.tls13 = h.ServerHello != nil && h.ServerHello.Version.IsTLS13()
+	if !h.ClientKnown {
+		return v
+	}
+	for _, r := range h.Tape.Records {
+		if r.Type != parse.ApplicationData {
+			continue
+		}
+		if r.From == v.client {
+			v.sealedC = append(v.sealedC, r)
+		} else {
+			v.sealedS = append(v.sealedS, r)
+		}
+	}
+	v.flight = v.readFlight()
+	return v
+}
+
+// messages returns the clear messages of one side.
+func (v *view) messages(from parse.Side) []parse.Message {
+	var out []parse.Message
+	for _, m := range v.Messages {
+		if m.From == from {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// find returns the first clear message of a type from a side.
+func (v *view) find(from parse.Side, t parse.HandshakeType) *parse.Message {
+	for i := range v.Messages {
+		if m := &v.Messages[i]; m.From == from && m.Type == t {
+			return m
+		}
+	}
+	return nil
+}
+
+// oneSided reports whether nothing at all was captured of a side.
+func (v *view) oneSided(s parse.Side) bool {
+	return v.Sides[s].Bytes == 0
+}
+
+// finAt returns when a side closed its direction since Start, ok false if it
+// did not.
+func (v *view) finAt(s parse.Side) (time.Duration, bool) {
+	if t := v.Sides[s].FinAt; !t.IsZero() {
+		return t.Sub(v.Start), true
+	}
+	if v.End == parse.RST && v.EndFrom == s {
+		return v.Last.Sub(v.Start), true
+	}
+	return 0, false
+}
