@@ -13,11 +13,12 @@ const (
 	shape                         // how records are cut
 	exact                         // lengths that the protocol forces
 	protocol                      // what the RFC forbids or demands, given cleartext facts
-	read                          // a message read in the clear
+	absence                       // a flight read in the clear, without the message
+	read                          // the message, read in the clear
 )
 
 func (s strength) basis() Basis {
-	if s == read {
+	if s >= absence {
 		return Seen
 	}
 	return Inferred
@@ -45,9 +46,9 @@ var rules = []rule{
 	{"request-seen", read, InHandshake, requestSeen},
 	{"client-certificate-seen", read, InHandshake, clientCertificateSeen},
 	{"ssl3-no-certificate", read, InHandshake, ssl3NoCertificate},
-	{"abbreviated-handshake", read, InHandshake, abbreviated},
-	{"server-flight-seen", read, InHandshake, serverFlightSeen},
-	{"client-flight-seen", read, InHandshake, clientFlightSeen},
+	{"abbreviated-handshake", absence, InHandshake, abbreviated},
+	{"server-flight-seen", absence, InHandshake, serverFlightSeen},
+	{"client-flight-seen", absence, InHandshake, clientFlightSeen},
 	{"tls13-psk", protocol, InHandshake, pskAccepted},
 	{"tls13-client-flight", exact, InHandshake, clientFlightExact},
 	{"tls13-client-certificate", shape, InHandshake, clientFlightLarge},
@@ -121,7 +122,7 @@ func weigh(v *view, rules []rule, when When) opinion {
 	o := opinion{when: when}
 	var best strength
 	for _, r := range rules {
-		if r.when != when || best == read && r.strength < read {
+		if r.when != when || best >= absence && r.strength < absence {
 			continue // what was read needs no inference beside it
 		}
 		f := r.look(v)

@@ -50,6 +50,7 @@ var judgeCases = []judgeCase{
 	{name: "1.2 not asked, server side only", script: clear0, asked: No, rule: "server-flight-seen"},
 	{name: "1.2 not asked, client side only", script: "C:hello C:cke C:20/1 C:22/40", asked: No, rule: "client-flight-seen"},
 	{name: "1.2 loss in the server's flight, client not asked", script: "C:hello S:hello12 S:cert S:done! C:cke", asked: No, rule: "client-flight-seen"},
+	{name: "1.2 asked, client does not care", script: "C:hello " + clear1 + " C:cke C:20/1 C:22/40", asked: Yes, rule: "request-seen", reply: ReplyNone, when: InHandshake},
 	{name: "1.2 loss on both sides", script: "C:hello S:hello12 S:cert S:done! C:cke! S:lost", asked: Unknown, reason: "not captured"},
 	{name: "1.2 resumed by id", script: "C:hello S:hello12+echo", asked: No, rule: "abbreviated-handshake", resumed: true},
 	{name: "1.2 resumed by ticket", script: "C:hello S:hello12 S:ticket S:20/1 S:22/40 C:20/1 C:22/40", asked: No, rule: "abbreviated-handshake", resumed: true},

@@ -132,9 +132,8 @@ func (c *Certificate) read(der cryptobyte.String, bad *flaw) {
 		bad.note("the public key is missing")
 		return
 	}
-	for id := range asn1.Tag(2) { // issuerUniqueID, subjectUniqueID
-		bad.noteIf(!tbs.SkipOptionalASN1((id+1).ContextSpecific()), "unique identifier")
-	}
+	bad.noteIf(!tbs.SkipOptionalASN1(asn1.Tag(1).ContextSpecific()) || // issuerUniqueID
+		!tbs.SkipOptionalASN1(asn1.Tag(2).ContextSpecific()), "unique identifier") // subjectUniqueID
 	c.readExtensions(tbs, bad)
 }
 

@@ -66,8 +66,7 @@ func readExtensionBlock(s *cryptobyte.String, bad *flaw) cryptobyte.String {
 	var block cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&block) {
 		bad.note("extensions cut short")
-		s.Skip(2)
-		return *s
+		return *s // the length has been read, and as much as there is follows
 	}
 	bad.noteIf(!s.Empty(), "bytes behind the extensions")
 	return block

@@ -19,9 +19,11 @@ func (c *Conn) book(d *direction, r Record) {
 		c.bookPostHandshake(r)
 	case c.tls13():
 	case r.Type == HandshakeRecord:
-		// The first sealed handshake record of a direction is Finished; any
-		// later one is a handshake inside the connection.
-		if d.finished || c.h.Sides[d.from].AppData > 0 {
+		// A server's first sealed handshake record is Finished; any later one is
+		// a handshake inside the connection. A client may send some more in front
+		// of its Finished (next_protocol, channel_id), but none behind data.
+		server := c.h.ClientKnown && d.from != c.h.Client
+		if d.finished && server || c.h.Sides[d.from].AppData > 0 {
 			c.openRound(Renegotiation)
 		}
 		d.finished = true

@@ -26,6 +26,9 @@ func (v Version) String() string {
 	case 0:
 		return ""
 	}
+	if v>>8 == 0xfb { // an experiment that was deployed
+		return fmt.Sprintf("TLS 1.3 fb%d", v&0xff)
+	}
 	if v>>8 == 0x7f { // draft versions of TLS 1.3
 		return fmt.Sprintf("TLS 1.3 draft %d", v&0xff)
 	}
@@ -34,7 +37,7 @@ func (v Version) String() string {
 
 // IsTLS13 reports whether v is TLS 1.3 or one of its drafts, which seal the
 // handshake in the same way.
-func (v Version) IsTLS13() bool { return v == TLS13 || v>>8 == 0x7f }
+func (v Version) IsTLS13() bool { return v == TLS13 || v>>8 == 0x7f || v>>8 == 0xfb }
 
 // HandshakeType is the msg_type of a handshake message (IANA TLS HandshakeType).
 type HandshakeType uint8

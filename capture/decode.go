@@ -1,0 +1,107 @@
+package capture
+
+// LinkType says what a captured packet begins with: a LINKTYPE_ value of the
+// registry that pcap and pcapng share.
+type LinkType uint16
+
+// Outcome is what the Decoder made of one packet.
+type Outcome uint8
+
+const (
+	// NotTCP is a packet that is sound as far as it was read and carries
+	// something else than TCP.
+	NotTCP Outcome = iota
+	// TCP is a packet whose segment was filled in.
+	TCP
+	// Truncated is a packet whose headers were cut by the snap length.
+	Truncated
+	// Bad is a packet whose headers contradict themselves.
+	Bad
+	// Fragment is a part of a fragmented IP packet.
+	Fragment
+	// QUIC is a UDP datagram from or to port 443.
+	QUIC
+	// UnknownLink is a packet of a link type that has no row in the table.
+	UnknownLink
+	numOutcomes
+)
+
+var outcomeNames = [numOutcomes]string{"not-tcp", "tcp", "truncated", "bad", "fragment", "quic", "unknown-link"}
+
+func (o Outcome) String() string {
+	if o < numOutcomes {
+		return outcomeNames[o]
+	}
+	return "unknown"
+}
+
+// DecodeStats counts what a Decoder saw.
+type DecodeStats struct {
+	// Packets is the sum of Outcomes, which is indexed by Outcome.
+	Packets  int64
+	Outcomes [numOutcomes]int64
+	// Cut counts the packets longer on the wire than in the capture, headers
+	// complete or not; Longest is the wire length of the longest, in bytes.
+	Cut     int64
+	Longest int
+	// Foreign counts encapsulations opened by gopacket, and Panics those of them
+	// it could not bear. Such a packet is Bad.
+	Foreign, Panics int64
+	// ViaOverflow counts encapsulations that found the table of names full.
+	ViaOverflow int64
+}
+
+// maxDepth bounds encapsulations within each other. Real ones stay below 4.
+const maxDepth = 8
+
+// Decoder finds the TCP segment in a packet. The common link layers and IP are
+// walked in place without allocating; whatever the tables list as foreign is
+// opened by gopacket, whose result is again an EtherType and bytes to walk. A
+// Decoder is for one goroutine.
+type Decoder struct {
+	stats DecodeStats
+	vias  vias
+}
+
+// NewDecoder returns a Decoder that has seen nothing yet.
+func NewDecoder() *Decoder { return &Decoder{vias: newVias()} }
+
+// Stats returns the counts so far.
+func (d *Decoder) Stats() DecodeStats { return d.stats }
+
+// ViaName returns the name of the encapsulations with that index, outermost
+// first: "vlan 12", "vlan 12/vxlan 800"; empty for none.
+func (d *Decoder) ViaName(via uint32) string { return d.vias.name(via) }
+
+// place is where in a packet decoding stands, apart from the bytes.
+type place struct {
+	// cut counts the bytes behind the captured ones that belong to the layer.
+	cut   int
+	via   uint32
+	depth uint8
+}
+
+// short is the outcome where a header ends behind the captured bytes: the snap
+// length's fault if it cut, else the packet's own.
+func (at place) short() Outcome {
+	if at.cut > 0 {
+		return Truncated
+	}
+	return Bad
+}
+
+// Decode looks for a TCP segment in data, the captured part of a packet that
+// had wireLen bytes. Only with outcome TCP is seg valid as a whole; its Payload
+// is borrowed from data.
+func (d *Decoder) Decode(link LinkType, data []byte, wireLen int, seg *Segment) Outcome {
+	var at place
+	d.stats.Packets++
+	if wireLen > len(data) {
+		at.cut = wireLen - len(data)
+		d.stats.Cut++
+		d.stats.Longest = max(d.stats.Longest, wireLen)
+	}
+	out := d.link(link, data, at, seg)
+	d.stats.Outcomes[out]++
+	return out
+}

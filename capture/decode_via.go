@@ -1,0 +1,104 @@
+package capture
+
+import "strconv"
+
+// viaKind is one kind of encapsulation that tells equal addresses apart.
+type viaKind uint8
+
+const (
+	viaVLAN viaKind = iota
+	viaVXLAN
+	viaGeneve
+	viaERSPAN
+	viaPPPoE
+	viaGRE
+	viaMPLS
+	viaGTP
+	viaEtherIP
+	viaIPinIP
+	via6in4
+)
+
+// viaKinds says how each kind reads. Only what is the same in both directions
+// of a connection may be numbered: an MPLS label or a GTP tunnel endpoint is
+// chosen by its receiver and would tear a connection in two.
+var viaKinds = [...]struct {
+	label    string
+	numbered bool
+}{
+	viaVLAN:    {"vlan", true},
+	viaVXLAN:   {"vxlan", true},
+	viaGeneve:  {"geneve", true},
+	viaERSPAN:  {"erspan", true},
+	viaPPPoE:   {"pppoe", true},
+	viaGRE:     {"gre", false},
+	viaMPLS:    {"mpls", false},
+	viaGTP:     {"gtp", false},
+	viaEtherIP: {"etherip", false},
+	viaIPinIP:  {"ipip", false},
+	via6in4:    {"6in4", false},
+}
+
+const (
+	// maxVias bounds the table of names, about 1 MiB when full. QinQ alone has
+	// 16 million combinations.
+	maxVias = 8192
+	// viaOther stands for every encapsulation that found the table full.
+	viaOther = 1
+)
+
+// vias numbers chains of encapsulations as they turn up.
+type vias struct {
+	names []string
+	index map[uint64]uint32
+}
+
+func newVias() vias {
+	return vias{names: []string{"", "other"}, index: map[uint64]uint32{}}
+}
+
+func (v *vias) name(via uint32) string {
+	if int(via) < len(v.names) {
+		return v.names[via]
+	}
+	return ""
+}
+
+// inside returns the index of one more encapsulation within via, and false if
+// the table was full.
+func (v *vias) inside(via uint32, kind viaKind, number uint32) (uint32, bool) {
+	k := viaKinds[kind]
+	if !k.numbered {
+		number = 0
+	}
+	if via == viaOther {
+		return via, true
+	}
+	key := uint64(via)<<40 | uint64(kind)<<32 | uint64(number)
+	if i, ok := v.index[key]; ok {
+		return i, true
+	}
+	if len(v.names) == maxVias {
+		return viaOther, false
+	}
+	name := k.label
+	if k.numbered {
+		name += " " + strconv.FormatUint(uint64(number), 10)
+	}
+	if via != 0 {
+		name = v.names[via] + "/" + name
+	}
+	i := uint32(len(v.names))
+	v.names = append(v.names, name)
+	v.index[key] = i
+	return i, true
+}
+
+// inside is vias.inside, counting what did not fit.
+func (d *Decoder) inside(via uint32, kind viaKind, number uint32) uint32 {
+	via, ok := d.vias.inside(via, kind, number)
+	if !ok {
+		d.stats.ViaOverflow++
+	}
+	return via
+}

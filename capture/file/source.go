@@ -1,0 +1,151 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+
+	"whoasked/capture"
+	"whoasked/parse"
+)
+
+// Source yields the chunks of the TCP connections in one capture file.
+type Source struct {
+	reader  *Reader
+	decoder *capture.Decoder
+	limits  capture.Limits
+	tracker *capture.Tracker // from the call of Chunks on
+
+	backwards   int64            // packets older than the one before
+	unknownLink capture.LinkType // one of those without a row
+}
+
+var _ capture.Source = (*Source)(nil)
+
+// NewSource returns a Source that reads r, and closes it at the end.
+func NewSource(r *Reader, limits capture.Limits) *Source {
+	return &Source{reader: r, decoder: capture.NewDecoder(), limits: limits}
+}
+
+// Progress is [Reader.Progress].
+func (s *Source) Progress() (read, size int64) { return s.reader.Progress() }
+
+// Chunks implements [capture.Source]. It can be called once. An error is an
+// *[Error] or ctx's, comes at most once, and only the last chunks of the
+// connections still open follow it.
+func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
+	return func(yield func(parse.Chunk, error) bool) {
+		defer s.reader.Close()
+		defer context.AfterFunc(ctx, s.reader.Close)() // wakes a Next that waits
+		s.tracker = capture.NewTracker(s.limits, s.decoder.ViaName, func(c parse.Chunk) bool { return yield(c, nil) })
+		err := s.run()
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != io.EOF && !yield(parse.Chunk{}, err) {
+			return
+		}
+		s.tracker.Flush(parse.CaptureEnd)
+	}
+}
+
+// run feeds the tracker until the consumer stops, where it returns nil, or
+// until there are no more packets, where it says why.
+func (s *Source) run() error {
+	var (
+		p   Packet
+		seg capture.Segment
+	)
+	for last := int64(0); ; last = p.Time {
+		if err := s.reader.Next(&p); err != nil {
+			return err
+		}
+		if p.Time < last {
+			s.backwards++
+		}
+		switch s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg) {
+		case capture.TCP:
+			if !s.tracker.Segment(p.Time, &seg) {
+				return nil
+			}
+		case capture.UnknownLink:
+			s.unknownLink = p.Link
+		}
+	}
+}
+
+// Decoded returns the decoder's counts so far.
+func (s *Source) Decoded() capture.DecodeStats { return s.decoder.Stats() }
+
+// Notes returns what is to be said about the capture itself; it is complete
+// after Chunks. What did not occur is left out.
+func (s *Source) Notes() []capture.Note {
+	d, f := s.decoder.Stats(), s.reader.Stats()
+	all := []capture.Note{
+		{
+			Kind: "truncated-packets", Count: d.Cut,
+			Text: fmt.Sprintf("%d of %d packets were captured only in part", d.Cut, d.Packets),
+			Hint: snapHint(d.Longest),
+		},
+		{
+			Kind: "fragments", Count: d.Outcomes[capture.Fragment],
+			Text: fmt.Sprintf("%d fragments of IP packets were not put together", d.Outcomes[capture.Fragment]),
+			Hint: "what they carried is missing from its connections: capture where packets are whole",
+		},
+		{
+			Kind: "bad-packets", Count: d.Outcomes[capture.Bad],
+			Text: fmt.Sprintf("%d packets have headers that contradict themselves", d.Outcomes[capture.Bad]),
+		},
+		{
+			Kind: "unknown-link-type", Count: d.Outcomes[capture.UnknownLink],
+			Text: fmt.Sprintf("%d packets are of a link type that is not read, such as %d", d.Outcomes[capture.UnknownLink], s.unknownLink),
+			Hint: "capture at an Ethernet or IP interface, or with tcpdump -i any",
+		},
+		{
+			Kind: "quic", Count: d.Outcomes[capture.QUIC],
+			Text: fmt.Sprintf("%d packets look like QUIC (UDP port 443), whose TLS is not read", d.Outcomes[capture.QUIC]),
+			Hint: "switch QUIC off in the browser, so that it uses TCP, and capture again",
+		},
+		{
+			Kind: "overlong-packets", Count: f.Overlong,
+			Text: fmt.Sprintf("%d packets are longer than %d KiB and were passed over", f.Overlong, maxPacket>>10),
+		},
+		{
+			Kind: "secrets", Count: f.Secrets,
+			Text: fmt.Sprintf("%d blocks of TLS secrets are in the file; they were not used", f.Secrets),
+		},
+		{
+			Kind: "clock-backwards", Count: s.backwards,
+			Text: fmt.Sprintf("%d times a packet is older than the one before it", s.backwards),
+			Hint: "interfaces captured together or a clock that was set; reordercap sorts a file",
+		},
+		{
+			Kind: "many-encapsulations", Count: d.ViaOverflow,
+			Text: fmt.Sprintf("%d packets came by encapsulations too many to tell apart", d.ViaOverflow),
+		},
+	}
+	var notes []capture.Note
+	for _, n := range all {
+		if n.Count > 0 {
+			notes = append(notes, n)
+		}
+	}
+	if s.tracker != nil {
+		notes = append(notes, s.tracker.Notes()...)
+	}
+	return notes
+}
+
+// snapHint says how to capture whole packets, the longest of which had that
+// many bytes.
+func snapHint(longest int) string {
+	const whole = "capture whole packets, with tcpdump -s 0"
+	if longest > maxPacket {
+		return whole // no snap length is that long: the file lies
+	}
+	return fmt.Sprintf("%s or a snap length of at least %d bytes", whole, longest)
+}

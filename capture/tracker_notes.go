@@ -1,0 +1,76 @@
+package capture
+
+import "fmt"
+
+// TrackerStats counts what a [Tracker] met.
+type TrackerStats struct {
+	Segments      int64 // all that were given
+	Connections   int64 // that carried payload
+	Midstream     int64 // of these, without a SYN
+	OneSided      int64 // of these, ended with only one direction captured
+	Reused        int64 // of these, ended by another one between the same ports
+	Evicted       int64 // of these, given up to stay within Limits.Flows
+	Gaps          int64 // runs of bytes given up
+	LostBytes     int64 // in them
+	LimitGaps     int64 // times that buffers had to be freed before their time
+	CutBytes      int64 // payload cut by the snap length
+	ConflictBytes int64 // that arrived again with different content
+	OutOfOrder    int64 // segments that arrived before their turn
+	Retransmitted int64 // segments that brought nothing new, a while later
+	Duplicates    int64 // segments that brought nothing new, at once
+	Strays        int64 // segments whose numbers fit nothing, ignored
+}
+
+// Stats returns the counts so far. Conflicts count once the chunk that tells
+// them was handed over or is about to be.
+func (t *Tracker) Stats() TrackerStats { return t.stats }
+
+// Notes returns what a person should know about the capture, most of it complete
+// only after [Tracker.Flush]. What did not occur is left out.
+func (t *Tracker) Notes() []Note {
+	s := &t.stats
+	all := []Note{
+		{
+			Kind: "evicted-flows", Count: s.Evicted,
+			Text: fmt.Sprintf("%d connections were given up while open, because more than %d were open at once", s.Evicted, t.limits.Flows),
+			Hint: "raise the limit on flows, or capture with a narrower filter",
+		},
+		{
+			Kind: "full-buffers", Count: s.LimitGaps,
+			Text: fmt.Sprintf("%d times the bytes behind a gap had to be handed over early, because they filled %d KiB for one direction or %d KiB in all",
+				s.LimitGaps, t.limits.FlowBytes>>10, t.limits.TotalBytes>>10),
+			Hint: "raise the limits on buffered bytes",
+		},
+		{
+			Kind: "lost-segments", Count: s.Gaps,
+			Text: fmt.Sprintf("%d times bytes are missing from a connection, %d bytes in all", s.Gaps, s.LostBytes),
+			Hint: "the capture dropped packets: enlarge its buffer, narrow its filter, or capture closer to one of the ends",
+		},
+		{
+			Kind: "one-sided", Count: s.OneSided,
+			Text: fmt.Sprintf("%d connections show only one of their directions", s.OneSided),
+			Hint: "capture where both directions pass: check the mirror port, and routes that differ by direction",
+		},
+		{
+			Kind: "conflicting-overlaps", Count: s.ConflictBytes,
+			Text: fmt.Sprintf("%d bytes arrived again with different content; the first copy was used", s.ConflictBytes),
+			Hint: "a middlebox rewrites segments, or someone injects them",
+		},
+		{
+			Kind: "duplicates", Count: s.Duplicates,
+			Text: fmt.Sprintf("%d segments were captured twice; each was used once", s.Duplicates),
+			Hint: "the mirror port copies both directions of a port, or two interfaces on the way were captured; it does no harm",
+		},
+		{
+			Kind: "stray-segments", Count: s.Strays,
+			Text: fmt.Sprintf("%d segments have sequence numbers far outside of their connection and were ignored", s.Strays),
+		},
+	}
+	notes := all[:0]
+	for _, n := range all {
+		if n.Count > 0 {
+			notes = append(notes, n)
+		}
+	}
+	return notes
+}
