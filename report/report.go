@@ -1,5 +1,8 @@
-// Package report puts answers before a reader: text for a person, JSON Lines
-// for a program, log lines for a log collector.
+// Package report puts answers before a reader: [Text] for a person, [JSON] for
+// a program, [Log] for a log collector.
+//
+// What a report quotes from the wire is escaped where it is not printable, so
+// that no capture can steer a terminal or break a line.
 package report
 
 import (
@@ -7,9 +10,10 @@ import (
 	"whoasked/capture"
 )
 
-// Writer receives answers in the order they become known. Close writes what
-// only the end can tell, in the order it sees fit, and returns the first
-// error met.
+// Writer receives answers in the order they become known: connections as they
+// end, then prompts, askers and notes. It keeps nothing it is handed. Close
+// writes what only the end can tell and returns the first error met; it does
+// not close what is written to.
 type Writer interface {
 	Connection(*attribute.Connection) error
 	Prompt(*attribute.Prompt) error
@@ -17,3 +21,9 @@ type Writer interface {
 	Note(capture.Note) error
 	Close() error
 }
+
+var (
+	_ Writer = (*JSON)(nil)
+	_ Writer = (*Log)(nil)
+	_ Writer = (*Text)(nil)
+)

@@ -1,0 +1,138 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"whoasked/attribute"
+	"whoasked/capture"
+)
+
+// JSON writes JSON Lines: one object a line, as docs/json.md and
+// docs/schema/whoasked.schema.json describe them. Lines go out as their answers
+// come, through a buffer that Close empties.
+type JSON struct {
+	w    *bufio.Writer // remembers the first error
+	line bytes.Buffer
+	enc  *json.Encoder  // to line
+	conn connectionLine // used again, as there are many
+}
+
+const jsonBuffer = 64 << 10
+
+// NewJSON returns a JSON that writes to w.
+func NewJSON(w io.Writer) *JSON {
+	j := &JSON{w: bufio.NewWriterSize(w, jsonBuffer)}
+	j.enc = json.NewEncoder(&j.line)
+	j.enc.SetEscapeHTML(false)
+	return j
+}
+
+func (j *JSON) write(line any) error {
+	j.line.Reset()
+	if err := j.enc.Encode(line); err != nil {
+		return err
+	}
+	_, err := j.w.Write(escape(j.line.Bytes()))
+	return err
+}
+
+// escape escapes what is not printable and encoding/json leaves as it is: DEL,
+// C1 controls, format characters. In JSON they occur in strings only.
+func escape(line []byte) []byte {
+	if isPlain(line[:len(line)-1]) {
+		return line
+	}
+	var out []byte
+	for len(line) > 0 {
+		r, size := utf8.DecodeRune(line)
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			out = append(out, line[:size]...)
+		case r > 0xffff: // a surrogate pair
+			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		line = line[size:]
+	}
+	return out
+}
+
+// Connection writes a line of kind connection.
+func (j *JSON) Connection(c *attribute.Connection) error {
+	j.conn.fill(c)
+	return j.write(&j.conn)
+}
+
+// Prompt writes a line of kind prompt.
+func (j *JSON) Prompt(p *attribute.Prompt) error {
+	line := promptLine{
+		Kind: "prompt", AskedBy: p.AskedBy.String(), SNI: p.SNI, Client: p.Client.String(),
+		Opened: stamp(p.Opened), Closed: stamp(p.Closed),
+		Outcome: p.Outcome.String(), Connections: p.Connections, Evidence: p.Evidence,
+	}
+	if shown(p.Outcome) {
+		line.Seconds = p.Closed.Sub(p.Opened).Round(time.Millisecond).Seconds()
+	}
+	return j.write(&line)
+}
+
+// shown reports whether there was a dialog whose end is known.
+func shown(o attribute.Outcome) bool {
+	return o == attribute.OutcomeCertificate || o == attribute.OutcomeCancelled
+}
+
+// Asker writes a line of kind asker, unless the endpoint never asked.
+func (j *JSON) Asker(a *attribute.Asker) error {
+	if a.Asked == 0 {
+		return nil
+	}
+	return j.write(&askerLine{
+		Kind: "asker", AskedBy: a.Addr.String(), Name: a.Hop, SNI: a.SNI,
+		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
+		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),
+	})
+}
+
+// reasons lists reasons, the commonest first.
+func reasons(m map[string]int) []reasonMember {
+	var out []reasonMember
+	for _, text := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, reasonMember{text, m[text]})
+	}
+	slices.SortStableFunc(out, func(x, y reasonMember) int { return cmp.Compare(y.Count, x.Count) })
+	return out
+}
+
+// Note writes a line of kind note.
+func (j *JSON) Note(n capture.Note) error {
+	return j.write(&noteLine{Kind: "note", Note: n.Kind, Count: n.Count, Text: n.Text, Hint: n.Hint})
+}
+
+// Close writes what is still buffered.
+func (j *JSON) Close() error { return j.w.Flush() }
+
+// stamp writes a time as RFC 3339 in UTC with nine decimals, empty for a time
+// that is not known or that RFC 3339 cannot write.
+func stamp(t time.Time) string {
+	if !datable(t) {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000000Z")
+}
+
+// datable reports whether RFC 3339 can write a time: a capture may claim any
+// year, and the zero time stands for none.
+func datable(t time.Time) bool {
+	return !t.IsZero() && t.UTC().Year() >= 0 && t.UTC().Year() <= 9999
+}

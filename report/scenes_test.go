@@ -1,0 +1,321 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"whoasked/attribute"
+	"whoasked/capture"
+	"whoasked/parse"
+)
+
+// scene is a capture as the judge leaves it.
+type scene struct {
+	name  string
+	conns []*attribute.Connection
+	notes []capture.Note
+	text  TextOptions // Rows is 12 if zero
+}
+
+// play hands a scene to a report the way the program does.
+func (s scene) play(w Writer) error {
+	book := attribute.NewBook()
+	for i, c := range s.conns {
+		c.ID = uint64(i + 1)
+		book.Add(c)
+		if err := w.Connection(c); err != nil {
+			return err
+		}
+	}
+	prompts, askers := book.Finish()
+	for i := range prompts {
+		if err := w.Prompt(&prompts[i]); err != nil {
+			return err
+		}
+	}
+	for i := range askers {
+		if err := w.Asker(&askers[i]); err != nil {
+			return err
+		}
+	}
+	for _, n := range s.notes {
+		if err := w.Note(n); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// Endpoints of the scenes.
+const (
+	edge    = "198.18.1.20:443"
+	gateway = "198.18.1.30:443"
+	other   = "198.18.1.31:443"
+	contoso = "www.contoso.test"
+	shop    = "shop.fabrikam.test"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func after(seconds float64) time.Time {
+	return noon.Add(time.Duration(math.Round(seconds*1000)) * time.Millisecond)
+}
+
+// conn makes a connection of Chromium that begins at some seconds past noon and
+// takes 60 ms; edits change it.
+func conn(at float64, server, sni string, version parse.Version, edits ...func(*attribute.Connection)) *attribute.Connection {
+	client := netip.AddrPortFrom(netip.MustParseAddr("198.18.0.10"), 50000+uint16(at*10))
+	addr := netip.MustParseAddrPort(server)
+	h := &parse.Handshake{
+		Flow:  parse.Flow{Addrs: [2]netip.AddrPort{client, addr}},
+		Start: after(at), Last: after(at + 0.06), End: parse.FIN,
+		TLS: true, ClientKnown: true,
+		ClientHello: &parse.ClientHello{At: after(at), ServerName: sni, GREASE: true, ALPS: true, Random: [32]byte{1, 2, 3}},
+		ServerHello: &parse.ServerHello{At: after(at + 0.02), Version: version, Cipher: 0x1301},
+	}
+	if version < parse.TLS13 {
+		h.ServerHello.Cipher = 0xc02f
+	}
+	h.Sides[0].Bytes, h.Sides[1].Bytes = 700, 4000
+	c := &attribute.Connection{Capture: "client.pcap", Client: client, Server: addr, Handshake: h}
+	for _, edit := range edits {
+		edit(c)
+	}
+	return c
+}
+
+// asked makes the verdict a yes, made and answered at some seconds past noon.
+func asked(basis attribute.Basis, reply attribute.Reply, at, reacted float64, evidence ...attribute.Evidence) func(*attribute.Connection) {
+	return func(c *attribute.Connection) {
+		c.Verdict = attribute.Verdict{
+			Asked: attribute.Yes, By: c.Server, Basis: basis, When: attribute.InHandshake, Evidence: evidence,
+			Reply: reply, AskedAt: after(at), ReactedAt: after(reacted),
+		}
+		c.Last = after(reacted + 0.01)
+	}
+}
+
+func notAsked(basis attribute.Basis, rule, text string) func(*attribute.Connection) {
+	return func(c *attribute.Connection) {
+		c.Verdict = attribute.Verdict{Asked: attribute.No, Basis: basis, Evidence: []attribute.Evidence{{Rule: rule, Text: text}}}
+	}
+}
+
+func resumed(c *attribute.Connection) {
+	c.Verdict = attribute.Verdict{Asked: attribute.No, Basis: attribute.Inferred, Resumed: true, Evidence: []attribute.Evidence{
+		{Rule: "tls13-psk", Text: "the server accepted a pre-shared key, and must then not request a certificate"}}}
+}
+
+func unknown(reason string) func(*attribute.Connection) {
+	return func(c *attribute.Connection) { c.Verdict = attribute.Verdict{Reason: reason} }
+}
+
+func cutOff(c *attribute.Connection) {
+	c.End = parse.CaptureEnd
+	unknown("TLS 1.3 seals the request, and the client did not answer the server's flight: the capture ends there")(c)
+}
+
+func hop(name string) func(*attribute.Connection) {
+	return func(c *attribute.Connection) { c.Hop = name }
+}
+
+func midCapture(c *attribute.Connection) {
+	c.ClientHello, c.ServerHello, c.Midstream = nil, nil, true
+	unknown("the capture begins after the handshake of this connection")(c)
+}
+
+func client(addr string) func(*attribute.Connection) {
+	return func(c *attribute.Connection) {
+		c.Client = netip.AddrPortFrom(netip.MustParseAddr(addr), c.Client.Port())
+		c.Flow.Addrs[0] = c.Client
+	}
+}
+
+// request adds a CertificateRequest with n authorities.
+func request(n int) func(*attribute.Connection) {
+	return func(c *attribute.Connection) {
+		r := &parse.CertificateRequest{From: parse.Accepter, Types: []uint8{1, 64}, SignatureAlgorithms: []uint16{0x0804, 0x0403}}
+		for i := range n {
+			r.Authorities = append(r.Authorities, fmt.Sprintf("CN=Client CA %d,O=Contoso Ltd.,C=CH", i+1))
+		}
+		c.Requests = append(c.Requests, r)
+	}
+}
+
+var (
+	dropEvidence  = attribute.Evidence{Rule: "browser-dropped", Text: "the client, by its ClientHello Chromium, closed without a word 4ms after the server's flight, as it does only when asked for a certificate"}
+	emptyEvidence = attribute.Evidence{Rule: "tls13-client-flight", Text: "the client's first sealed record is 61 bytes: Finished under TLS_AES_128_GCM_SHA256 is 53, an empty Certificate adds 8"}
+	fiveEvidence  = attribute.Evidence{Rule: "tls13-server-flight", Text: "the server's flight takes 5 records, one more than without a request"}
+	finEvidence   = "Finished alone is 53 bytes under TLS_AES_128_GCM_SHA256, and so is the client's first sealed record: no Certificate was due"
+)
+
+func finished(c *attribute.Connection) {
+	notAsked(attribute.Inferred, "tls13-client-flight", finEvidence)(c)
+}
+
+func seenClear(c *attribute.Connection) {
+	notAsked(attribute.Seen, "server-flight-seen", "the server's flight was read from ServerHello to ServerHelloDone, and no CertificateRequest is in it")(c)
+}
+
+// scenes are the captures that every report is tried on.
+func scenes() []scene {
+	return []scene{
+		{name: "cancelled", conns: cancelled(), text: TextOptions{Rows: 12}},
+		{name: "nobody", conns: []*attribute.Connection{
+			conn(0, gateway, contoso, parse.TLS13, finished),
+			conn(1, gateway, contoso, parse.TLS13, finished),
+			conn(2, gateway, contoso, parse.TLS13, resumed),
+			conn(3, other, shop, parse.TLS12, seenClear),
+		}},
+		{name: "unknown", conns: allUnknown(), notes: []capture.Note{
+			{Kind: "cut-packets", Count: 41, Text: "41 packets were cut short by the snap length of 96 bytes", Hint: "capture whole packets: tcpdump -s 0"},
+			{Kind: "one-sided", Count: 1, Text: "of 1 connection only one direction was captured"},
+			{Kind: "cut-packets", Count: 2, Text: "2 packets were cut short by the snap length of 128 bytes", Hint: "capture whole packets: tcpdump -s 0"},
+		}},
+		{name: "partly-unknown", conns: []*attribute.Connection{
+			conn(0, gateway, contoso, parse.TLS13, finished),
+			conn(1, gateway, contoso, parse.TLS13, cutOff),
+			conn(2, edge, shop, parse.TLS13, resumed),
+		}},
+		{name: "resumed", conns: []*attribute.Connection{
+			conn(0, gateway, contoso, parse.TLS13, resumed),
+			conn(4, gateway, contoso, parse.TLS13, resumed, func(c *attribute.Connection) {
+				c.Start, c.Last = c.Start.AddDate(1, 0, 0), c.Last.AddDate(1, 0, 0)
+			}),
+		}},
+		{name: "several", conns: several(), text: TextOptions{Rows: 12, Width: 120}},
+		{name: "authorities", conns: authorities()},
+		{name: "renegotiation", conns: renegotiation()},
+		{name: "hundreds", conns: hundreds(), text: TextOptions{Rows: 8, Width: 80}},
+		{name: "hostile", conns: hostile(), text: TextOptions{Rows: 12, Color: true}},
+		{name: "nothing", notes: []capture.Note{{Kind: "no-tls", Text: "no TCP connection was found"}}},
+	}
+}
+
+// cancelled: a dialog, cancelled after 8.3 s; a session resumed later; one
+// connection that the capture cuts off.
+func cancelled() []*attribute.Connection {
+	return []*attribute.Connection{
+		conn(1, gateway, contoso, parse.TLS13, asked(attribute.Inferred, attribute.ReplyDropped, 1.03, 1.034, dropEvidence)),
+		conn(1.1, gateway, contoso, parse.TLS13, asked(attribute.Inferred, attribute.ReplyDropped, 1.13, 1.134, dropEvidence)),
+		conn(9.434, gateway, contoso, parse.TLS13, asked(attribute.Inferred, attribute.ReplyEmpty, 9.46, 9.47, emptyEvidence, fiveEvidence),
+			func(c *attribute.Connection) { c.Verdict.Required = attribute.No }),
+		conn(30, gateway, contoso, parse.TLS13, resumed),
+		conn(31, gateway, contoso, parse.TLS13, cutOff),
+		conn(2, other, shop, parse.TLS13, finished),
+	}
+}
+
+func allUnknown() []*attribute.Connection {
+	lost := func(c *attribute.Connection) {
+		c.Sides[1].Lost = 1840
+		unknown("1840 bytes of the handshake were not captured")(c)
+	}
+	oneSide := func(c *attribute.Connection) {
+		c.ServerHello, c.Sides[1] = nil, parse.SideFacts{}
+		unknown("nothing of the server's side was captured")(c)
+	}
+	return []*attribute.Connection{
+		conn(0, gateway, "", parse.TLS13, midCapture),
+		conn(1, gateway, "", parse.TLS13, midCapture),
+		conn(2, gateway, contoso, parse.TLS12, lost),
+		conn(3, other, shop, parse.TLS13, oneSide),
+		conn(4, edge, shop, parse.TLS13, unknown("TLS 1.3 seals the request, and its client hung up")),
+	}
+}
+
+// several: a gateway under two names, and an edge in front of it, all with
+// configured names; one of the clients has an IPv6 address.
+func several() []*attribute.Connection {
+	cert := attribute.Evidence{Rule: "tls13-client-certificate", Text: "the client's first sealed record is 955 bytes, where Finished alone would be 53: a Certificate is in it"}
+	return []*attribute.Connection{
+		conn(0, edge, contoso, parse.TLS13, hop("edge"), asked(attribute.Inferred, attribute.ReplyDropped, 0.03, 0.034, dropEvidence)),
+		conn(12.5, edge, contoso, parse.TLS13, hop("edge"), asked(attribute.Inferred, attribute.ReplyCert, 12.53, 12.54, cert)),
+		conn(13, gateway, contoso, parse.TLS12, hop("gateway"), client("198.18.1.20"), request(0),
+			asked(attribute.Seen, attribute.ReplyEmpty, 13.02, 13.03, attribute.Evidence{Rule: "request-seen", Text: "CertificateRequest of 48 bytes from 198.18.1.30:443 naming no authority"}),
+			func(c *attribute.Connection) { c.Verdict.Required = attribute.Yes }),
+		conn(14, gateway, shop, parse.TLS13, hop("gateway"), client("2001:db8::10"),
+			asked(attribute.Inferred, attribute.ReplyEmpty, 14.03, 14.034, emptyEvidence)),
+		conn(15, other, "api.fabrikam.test", parse.TLS13, hop("backend"), finished),
+	}
+}
+
+func authorities() []*attribute.Connection {
+	seen := attribute.Evidence{Rule: "request-seen", Text: "CertificateRequest of 611 bytes from 198.18.1.30:443 naming 12 authorities"}
+	return []*attribute.Connection{
+		conn(0, gateway, contoso, parse.TLS12, request(12), asked(attribute.Seen, attribute.ReplyCert, 0.02, 0.04, seen), certificates),
+	}
+}
+
+func certificates(c *attribute.Connection) {
+	c.Sides[1].Certs = []*parse.Certificate{{
+		Subject: "CN=www.contoso.test", Issuer: "CN=Contoso Issuing CA", Names: []string{"www.contoso.test", "198.18.1.30"},
+		SHA256: [32]byte{0xab, 0xcd}, NotAfter: noon.AddDate(1, 0, 0),
+	}}
+	c.Sides[0].Certs = []*parse.Certificate{{Subject: "CN=ada", Issuer: "CN=Client CA 1,O=Contoso Ltd.,C=CH"}}
+	c.Alerts = []parse.Alert{{At: 50 * time.Millisecond, From: parse.Accepter, Fatal: true, Description: 40}}
+	c.ClientHello.JA3, c.ClientHello.JA4, c.ServerHello.JA3S = "0123", "t12d", "4567"
+	c.ServerHello.ALPN, c.Preamble, c.Flow.Via = "http/1.1", "proxy-v1", "vlan 12"
+}
+
+func renegotiation() []*attribute.Connection {
+	return []*attribute.Connection{
+		conn(0, gateway, contoso, parse.TLS12, asked(attribute.Inferred, attribute.ReplyStalled, 0.5, 6.5, attribute.Evidence{
+			Rule: "renegotiation-server-flight", Text: "in a renegotiation the server's flight took 5 records, one more than in the first handshake"}),
+			func(c *attribute.Connection) { c.Verdict.When = attribute.InRenegotiation }),
+		conn(7, gateway, contoso, parse.TLS12, seenClear),
+		conn(8, gateway, contoso, parse.TLS12, unknown("the handshake breaks off before the server's flight is complete: the client reset the connection")),
+		conn(9, gateway, contoso, parse.TLS12, unknown("only the server's side was captured, and not all of its flight")),
+		conn(10, gateway, contoso, parse.TLS12, unknown("only the server's side was captured, and not all of its flight")),
+	}
+}
+
+// hundreds of connections of which a few are asked, over two days.
+func hundreds() []*attribute.Connection {
+	var out []*attribute.Connection
+	for i := range 300 {
+		server := fmt.Sprintf("198.18.2.%d:443", i%50)
+		name := fmt.Sprintf("host-%02d.department.contoso.test", i%50)
+		c := conn(float64(i), server, name, parse.TLS13, finished)
+		switch {
+		case i%100 == 7:
+			c = conn(float64(i), server, name, parse.TLS13, asked(attribute.Inferred, attribute.ReplyEmpty, float64(i)+0.03, float64(i)+0.04, emptyEvidence))
+		case i%20 == 9:
+			unknown("the handshake breaks off after the ServerHello: the client reset the connection")(c)
+		case i == 299:
+			c.Start, c.Last = c.Start.AddDate(0, 0, 1), c.Last.AddDate(0, 0, 1)
+		}
+		out = append(out, c)
+	}
+	// More endpoints that ask than there are paragraphs for.
+	for i := range 25 {
+		at := 400 + float64(i)
+		out = append(out, conn(at, fmt.Sprintf("198.18.3.%d:443", i), shop, parse.TLS13,
+			asked(attribute.Inferred, attribute.ReplyEmpty, at+0.03, at+0.04, emptyEvidence)))
+	}
+	return out
+}
+
+// hostile: text from the wire that would steer a terminal or break a line, and
+// times beyond any calendar.
+func hostile() []*attribute.Connection {
+	evil := "a\x1b[2J\n\u202eb\xff\u009b" + strings.Repeat("x", 300)
+	return []*attribute.Connection{
+		conn(0, gateway, evil, parse.TLS12, hop("evil\thop"), request(0),
+			asked(attribute.Seen, attribute.ReplyEmpty, 0.02, 0.03, attribute.Evidence{Rule: "request-seen", Text: evil}),
+			func(c *attribute.Connection) {
+				c.Requests[0].Authorities = []string{"CN=" + evil}
+				c.Requests[0].Malformed = "cut"
+				c.Sides[0].Malformed, c.Sides[1].Conflict = evil, 12
+				c.ClientHello.ECH = true
+				c.Last = time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)
+			}),
+		conn(1, gateway, "münchen.contoso.test", parse.TLS13, unknown(evil), func(c *attribute.Connection) {
+			c.ClientHello.ECH = true
+			c.Start = time.Time{}
+		}),
+	}
+}

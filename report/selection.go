@@ -1,0 +1,91 @@
+package report
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"whoasked/attribute"
+)
+
+// row is what the table keeps of a connection.
+type row struct {
+	id             uint64
+	start          time.Time
+	capture        string
+	client, server netip.AddrPort
+	hop, sni       string
+	version        string
+	asked          attribute.Answer
+	resumed        bool
+	when           attribute.When
+	reply          attribute.Reply
+	reason         string
+	ech            bool // sni may be a public stand-in
+	// same: the reason is that of the row above; set by table.
+	same bool
+}
+
+func newRow(c *attribute.Connection) row {
+	v := &c.Verdict
+	r := row{
+		id: c.ID, start: c.Start, capture: c.Capture, client: c.Client, server: c.Server,
+		hop: tidy(c.Hop), sni: tidy(serverName(c)), asked: v.Asked, resumed: v.Resumed,
+		when: v.When, reply: v.Reply, reason: tidy(v.Reason),
+	}
+	if sh := c.ServerHello; sh != nil {
+		r.version = strings.TrimPrefix(sh.Version.String(), "TLS ")
+		r.ech = sh.Version.IsTLS13() && c.ClientHello != nil && c.ClientHello.ECH
+	}
+	return r
+}
+
+// order is in which answers are listed, and kept if there are too many.
+var order = [...]attribute.Answer{attribute.Yes, attribute.Unknown, attribute.No}
+
+// selection keeps a bounded number of connections, those with the answers that
+// matter most, and of those with equal answers the first.
+type selection struct {
+	limit  int
+	kept   int
+	rows   [len(order)][]row // indexed by Answer
+	counts [len(order)]int   // of all connections offered
+}
+
+func (s *selection) add(c *attribute.Connection) {
+	a := c.Verdict.Asked
+	s.counts[a]++
+	if s.kept == s.limit && !s.makeRoom(a) {
+		return
+	}
+	s.rows[a] = append(s.rows[a], newRow(c))
+	s.kept++
+}
+
+// makeRoom drops the last row whose answer matters least, and less than a.
+func (s *selection) makeRoom(a attribute.Answer) bool {
+	for _, other := range slices.Backward(order[:]) {
+		if other == a {
+			return false
+		}
+		if n := len(s.rows[other]); n > 0 {
+			s.rows[other][n-1] = row{}
+			s.rows[other] = s.rows[other][:n-1]
+			s.kept--
+			return true
+		}
+	}
+	return false
+}
+
+// list returns the rows in the order to print them.
+func (s *selection) list() []row {
+	var out []row
+	for _, a := range order {
+		rows := s.rows[a]
+		slices.SortStableFunc(rows, func(x, y row) int { return x.start.Compare(y.start) })
+		out = append(out, rows...)
+	}
+	return out
+}

@@ -1,0 +1,89 @@
+package report
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"whoasked/attribute"
+)
+
+// endpointName names a server for a person: by its hop, if it has one.
+func endpointName(hop string, a netip.AddrPort) string {
+	if hop == "" {
+		return a.String()
+	}
+	return printable(hop) + " (" + a.String() + ")"
+}
+
+// plural writes a number with its noun; the plural ends in s.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// dialogWords says of a dialog what became of it.
+func dialogWords(p *attribute.Prompt) string {
+	switch p.Outcome {
+	case attribute.OutcomeCertificate:
+		return fmt.Sprintf("open %.1f s, then a certificate was chosen", p.Closed.Sub(p.Opened).Seconds())
+	case attribute.OutcomeCancelled:
+		return fmt.Sprintf("open %.1f s, then cancelled", p.Closed.Sub(p.Opened).Seconds())
+	case attribute.OutcomeNoneShown:
+		return "none shown, the browser answered by itself"
+	}
+	return "still open when the capture ended"
+}
+
+// printable escapes what a terminal could take for a command, a line break or a
+// change of writing direction, the way Go source does.
+func printable(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// maxText is how many runes are shown of anything that comes from the wire.
+const maxText = 300
+
+// tidy makes foreign text fit to be shown, and to be kept.
+func tidy(s string) string { return clip(printable(s), maxText) }
+
+// isPlain reports whether there is nothing but printable ASCII.
+func isPlain[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// clip cuts a string to n runes, the last three being dots where it was cut.
+func clip(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	runes := []rune(s)
+	return string(runes[:max(n-3, 0)]) + "..."[:min(n, 3)]
+}
