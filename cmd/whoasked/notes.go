@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"whoasked/capture"
+)
+
+// notes tells what the counts of the run mean for the answer. It does not
+// repeat what sources tell about captures.
+func (l *line) notes() []capture.Note {
+	var out []capture.Note
+	t := &l.tally
+	if t.judged() == 0 && t.filtered > 0 {
+		out = append(out, capture.Note{
+			Kind: "all-filtered", Count: t.filtered,
+			Text: fmt.Sprintf("none of the %s passed the filters", count(t.filtered, "TLS connection")),
+			Hint: "leave out --sni, --client or --server to see what there is",
+		})
+	} else if t.filtered > 0 {
+		out = append(out, capture.Note{
+			Kind: "filtered", Count: t.filtered,
+			Text: fmt.Sprintf("%s did not pass the filters and played no part", count(t.filtered, "TLS connection")),
+		})
+	}
+	if t.judged() == 0 && t.filtered == 0 {
+		out = append(out, l.noTLS())
+	}
+	if left := l.book.Left(); left > 0 {
+		out = append(out, capture.Note{
+			Kind: "uncounted", Count: left,
+			Text: fmt.Sprintf("%s went beyond what is counted at one time: sums and dialogs may be too low", count(left, "connection")),
+			Hint: "narrow it down with --server, --client or --sni",
+		})
+	}
+	return out
+}
+
+// noTLS explains an answer with nothing in it.
+func (l *line) noTLS() capture.Note {
+	if l.tally.plain == 0 {
+		return capture.Note{
+			Kind: "no-tls",
+			Text: "no TCP connection was found, so there is nothing to answer",
+			Hint: "capture where the connection passes, for instance: tcpdump -i any -s 0 -w FILE tcp port 443",
+		}
+	}
+	return capture.Note{
+		Kind: "no-tls", Count: l.tally.plain,
+		Text: fmt.Sprintf("none of the %s carried TLS", count(l.tally.plain, "TCP connection")),
+		Hint: "begin capturing before the connection is opened, and where it is still TLS: before the endpoint that decrypts it",
+	}
+}
+
+// count writes a number with its noun.
+func count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

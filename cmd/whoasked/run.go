@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+
+	"whoasked/attribute"
+	"whoasked/capture"
+	"whoasked/parse"
+	"whoasked/report"
+)
+
+// line is the way from bytes to answers. Sources go through it one after the
+// other, all into one book and one report.
+type line struct {
+	parser *parse.Parser
+	book   *attribute.Book
+	out    report.Writer
+	hops   attribute.Hops
+	keep   filter
+
+	conns []*parse.Conn // indexed by Chunk.Conn, nil for none
+	tally tally
+}
+
+// tally counts connections that have ended.
+type tally struct {
+	plain    int64 // carried no TLS
+	filtered int64 // left out by the filter
+	asked    int64
+	notAsked int64
+	unknown  int64
+}
+
+func (t *tally) judged() int64 { return t.asked + t.notAsked + t.unknown }
+
+// read takes a source to its end. What the source could not observe goes to
+// failed; the error returned is one of writing the report, and final.
+func (l *line) read(ctx context.Context, name string, src capture.Source, failed func(error)) error {
+	clear(l.conns) // in case the source before broke off
+	for ch, err := range src.Chunks(ctx) {
+		if err != nil {
+			failed(err)
+			continue
+		}
+		for ch.Conn >= len(l.conns) {
+			l.conns = append(l.conns, nil)
+		}
+		conn := l.conns[ch.Conn]
+		if conn == nil {
+			conn = l.parser.NewConn()
+			l.conns[ch.Conn] = conn
+		}
+		conn.Feed(ch)
+		if ch.End == parse.Open {
+			continue
+		}
+		l.conns[ch.Conn] = nil
+		if err := l.end(name, conn.Handshake()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end judges a connection that is over and hands it on.
+func (l *line) end(name string, h *parse.Handshake) error {
+	if !h.TLS {
+		l.tally.plain++
+		return nil
+	}
+	c := &attribute.Connection{Capture: name, Handshake: h}
+	c.Client, c.Server = ends(h)
+	if !l.keep.keeps(c) {
+		l.tally.filtered++
+		return nil
+	}
+	c.Hop = l.hops.Name(c.Server, serverName(h), leaf(h))
+	c.Verdict = attribute.Judge(h)
+	switch c.Verdict.Asked {
+	case attribute.Yes:
+		l.tally.asked++
+	case attribute.No:
+		l.tally.notAsked++
+	default:
+		l.tally.unknown++
+	}
+	c.ID = uint64(l.tally.judged())
+	l.book.Add(c)
+	return l.out.Connection(c)
+}
+
+// finish reports what only the end can tell.
+func (l *line) finish(notes []capture.Note) error {
+	prompts, askers := l.book.Finish()
+	for i := range prompts {
+		if err := l.out.Prompt(&prompts[i]); err != nil {
+			return err
+		}
+	}
+	for i := range askers {
+		if err := l.out.Asker(&askers[i]); err != nil {
+			return err
+		}
+	}
+	for _, n := range append(notes, l.notes()...) {
+		if err := l.out.Note(n); err != nil {
+			return err
+		}
+	}
+	return l.out.Close()
+}
+
+// ends returns the ends by TLS role, or by who opened the connection.
+func ends(h *parse.Handshake) (client, server netip.AddrPort) {
+	side := parse.Opener
+	if h.ClientKnown {
+		side = h.Client
+	}
+	return h.Flow.Addrs[side], h.Flow.Addrs[side.Other()]
+}
+
+func serverName(h *parse.Handshake) string {
+	if h.ClientHello == nil {
+		return ""
+	}
+	return h.ClientHello.ServerName
+}
+
+// leaf is the digest of the server's certificate, nil where it was not read.
+func leaf(h *parse.Handshake) *[32]byte {
+	if chain := h.ServerCerts(); len(chain) > 0 {
+		return &chain[0].SHA256
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"whoasked/attribute"
+)
+
+// setting is one row of the table.
+type setting struct {
+	key     string
+	short   string // one-letter flag, empty for none
+	def     string // default, as it would be written in the environment
+	help    string // one line; the word in backquotes stands for the value
+	choices []string
+	toggle  bool // a flag that may stand alone
+	list    bool // a flag that may be repeated
+
+	// store reads a raw value, a string or what YAML made of the file, into its
+	// field. value returns the field.
+	store func(*Config, any) error
+	value func(*Config) any
+}
+
+// settings is the table of all settings; related ones stand together.
+var settings = []setting{
+	row("format", "f", "text", "write answers as `FORMAT`: text, json or log",
+		oneOf("text", "json", "log"), func(c *Config) *string { return &c.Format }),
+	row("output", "o", "", "write to `FILE`, which appears when all is written",
+		anything, func(c *Config) *string { return &c.Output }),
+	row("only", "", "all", "list only connections of one `KIND`: asked, unknown or all",
+		oneOf("asked", "unknown", "all"), func(c *Config) *string { return &c.Only }),
+	row("sni", "", "", "look only at servers called `NAME`, with * for any letters",
+		listOf(glob), func(c *Config) *[]string { return &c.SNI }),
+	row("client", "", "", "look only at clients at `ADDRESS[/BITS][:PORT]`",
+		listOf(addressRange), func(c *Config) *[]attribute.Range { return &c.Client }),
+	row("server", "", "", "look only at servers at `ADDRESS[/BITS][:PORT]`",
+		listOf(addressRange), func(c *Config) *[]attribute.Range { return &c.Server }),
+	row("exit-code", "", "false", "end with status 0 if nobody asked, 1 if somebody did, 3 if it cannot be told",
+		yesNo, func(c *Config) *bool { return &c.ExitCode }),
+	row("quiet", "q", "false", "write nothing but answers and errors",
+		yesNo, func(c *Config) *bool { return &c.Quiet }),
+	row("no-color", "", "false", "write text without colours",
+		yesNo, func(c *Config) *bool { return &c.NoColor }),
+	row("rows", "", "50", "show at most `N` connections in text, 0 for none",
+		whole(0, 100_000), func(c *Config) *int { return &c.Rows }),
+	row("limits.flows", "", "32768", "follow at most `N` connections at one time",
+		whole(1, 10_000_000), func(c *Config) *int { return &c.Limits.Flows }),
+	row("limits.flow-bytes", "", "256KiB", "wait for missing bytes with at most `SIZE` kept behind them, in one direction of a connection",
+		size(4<<10, 1<<30), func(c *Config) *Bytes { return &c.Limits.FlowBytes }),
+	row("limits.total-bytes", "", "16MiB", "the same for all connections together: at most `SIZE`",
+		size(64<<10, 1<<30), func(c *Config) *Bytes { return &c.Limits.TotalBytes }),
+	row("limits.idle", "", "10m", "take a connection for over after `TIME` of silence",
+		period, func(c *Config) *timeSpan { return &c.Limits.Idle }),
+	row("log.level", "", "info", "in format log, write lines of at least `LEVEL`: debug, info, warn or error",
+		oneOf("debug", "info", "warn", "error"), func(c *Config) *string { return &c.Log.Level }),
+	row("hops", "", "", "give an endpoint a name, as `NAME=WHAT`: WHAT is an address, a host name or a fingerprint",
+		hopList, func(c *Config) *attribute.Hops { return &c.Hops }),
+}
+
+// row builds a setting of type T from how to read it and where it belongs.
+func row[T any](key, short, def, help string, k kind[T], field func(*Config) *T) setting {
+	return setting{
+		key: key, short: short, def: def, help: help,
+		choices: k.choices, toggle: k.toggle, list: k.list,
+		store: func(c *Config, raw any) error {
+			v, err := k.read(raw)
+			if err == nil {
+				*field(c) = v
+			}
+			return err
+		},
+		value: func(c *Config) any { return *field(c) },
+	}
+}
+
+const envPrefix = "WHOASKED_"
+
+// fileFlag names the file itself; it cannot be set in the file.
+const fileFlag = "config"
+
+func (s *setting) flag() string { return strings.ReplaceAll(s.key, ".", "-") }
+
+func (s *setting) env() string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.key))
+}
+
+func (s *setting) describe() Setting {
+	return Setting{
+		Key: s.key, Flag: s.flag(), Env: s.env(),
+		Help: strings.ReplaceAll(s.help, "`", ""), Choices: s.choices,
+	}
+}
+
+// All describes every setting, in the order of the table.
+func All() []Setting {
+	out := make([]Setting, len(settings))
+	for i := range settings {
+		out[i] = settings[i].describe()
+	}
+	return out
+}
+
+// AddFlags adds a flag for every setting, and --config, to a set.
+func AddFlags(fs *pflag.FlagSet) {
+	fs.String(fileFlag, "", "read settings from `FILE` (default whoasked.yaml here, then in the user's configuration directory)")
+	for i := range settings {
+		s := &settings[i]
+		f := fs.VarPF(&text{value: s.def, list: s.list, toggle: s.toggle}, s.flag(), s.short, s.help)
+		if s.toggle {
+			f.NoOptDefVal = "true"
+		}
+	}
+}
+
+// text is a flag that is only checked with all other settings, so that a bad
+// value is reported the same way wherever it comes from.
+type text struct {
+	value        string
+	list, toggle bool
+	set          bool
+}
+
+func (t *text) String() string { return t.value }
+
+// Type names the value in the help: nothing for a toggle.
+func (t *text) Type() string {
+	if t.toggle {
+		return "bool"
+	}
+	return "text"
+}
+
+func (t *text) Set(s string) error {
+	if t.list && t.set {
+		s = t.value + "," + s
+	}
+	t.value, t.set = s, true
+	return nil
+}

@@ -1,0 +1,111 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"whoasked/attribute"
+)
+
+// Write prints the settings as a file that Load reads back to the same values,
+// each with a comment that says where it came from.
+func (l *Loaded) Write(w io.Writer) error {
+	var b strings.Builder
+	group := ""
+	for _, s := range l.Settings {
+		name, indent := s.Key, ""
+		if prefix, rest, nested := strings.Cut(s.Key, "."); nested {
+			if prefix != group {
+				fmt.Fprintf(&b, "%s:\n", prefix)
+			}
+			group, name, indent = prefix, rest, "  "
+		} else {
+			group = ""
+		}
+		if hops, ok := s.Value.(attribute.Hops); ok && len(hops) > 0 {
+			fmt.Fprintf(&b, "%-40s # %s\n", indent+name+":", s.Origin)
+			writeHops(&b, hops)
+			continue
+		}
+		fmt.Fprintf(&b, "%-40s # %s\n", indent+name+": "+plain(s.Value), s.Origin)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// plain writes a value on one line of YAML.
+func plain(value any) string {
+	switch v := value.(type) {
+	case string:
+		return quote(v)
+	case Bytes:
+		return formatSize(v)
+	case time.Duration:
+		return formatPeriod(v)
+	case []string:
+		return flow(v, func(s string) string { return s })
+	case []attribute.Range:
+		return flow(v, attribute.Range.String)
+	case attribute.Hops:
+		return "[]"
+	}
+	return fmt.Sprint(value)
+}
+
+// quote leaves only words bare that YAML cannot take for anything else.
+func quote(s string) string {
+	bare := s != ""
+	for _, c := range s {
+		bare = bare && ('a' <= c && c <= 'z')
+	}
+	switch s {
+	case "true", "false", "yes", "no", "on", "off", "null", "y", "n":
+		bare = false
+	}
+	if bare {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+func flow[T any](items []T, text func(T) string) string {
+	words := make([]string, len(items))
+	for i, item := range items {
+		words[i] = quote(text(item))
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// formatPeriod is Duration.String without the zero parts: "15m" for "15m0s".
+func formatPeriod(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func writeHops(b *strings.Builder, hops attribute.Hops) {
+	for _, h := range hops {
+		fmt.Fprintf(b, "  - name: %s\n", quote(h.Name))
+		if h.Kind != "" {
+			fmt.Fprintf(b, "    kind: %s\n", quote(h.Kind))
+		}
+		if len(h.Addresses) > 0 {
+			fmt.Fprintf(b, "    addresses: %s\n", flow(h.Addresses, attribute.Range.String))
+		}
+		if len(h.Hostnames) > 0 {
+			fmt.Fprintf(b, "    hostnames: %s\n", flow(h.Hostnames, func(n attribute.Hostname) string { return string(n) }))
+		}
+		if len(h.Certificates) > 0 {
+			fmt.Fprintf(b, "    certificates: %s\n", flow(h.Certificates, func(d [32]byte) string { return hex.EncodeToString(d[:]) }))
+		}
+	}
+}
