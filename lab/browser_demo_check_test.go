@@ -1,0 +1,59 @@
+//go:build linux
+
+package lab
+
+import (
+	"encoding/pem"
+	"strings"
+	"testing"
+
+	"whoasked/attribute"
+)
+
+func pemBlock(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+// checkDemo demands that a demo capture tells its story: the portal asks, the
+// API does not, one resumed connection hides the request, one request is
+// readable, and a dialog is cancelled.
+func checkDemo(t *testing.T, l *Lab, pcap string, truth visitTruth) {
+	t.Helper()
+	for i, c := range readConns(t, pcap, l.KeyLog()) {
+		t.Logf("%d: %v", i, c)
+	}
+	book := attribute.NewBook()
+	var authorities []string
+	for _, c := range judgeConnections(t, pcap) {
+		book.Add(c)
+		if c.ServerHello == nil {
+			continue
+		}
+		t.Logf("%v %v %v %v resumed %t", c.Start.Format("05.000"), c.ClientHello.ServerName, c.Verdict.Asked, c.Verdict.Basis, c.Verdict.Resumed)
+		want := attribute.No
+		if c.ClientHello.ServerName == portal && !c.Verdict.Resumed {
+			want = attribute.Yes
+		}
+		if c.Verdict.Asked != want {
+			t.Errorf("%s: asked is %v, want %v", c.ClientHello.ServerName, c.Verdict.Asked, want)
+		}
+		if c.Verdict.Basis == attribute.Seen && c.Request != nil {
+			authorities = append(authorities, c.Request.Authorities...)
+		}
+	}
+	prompts, askers := book.Finish()
+	if len(prompts) != 1 || prompts[0].Outcome != attribute.OutcomeCancelled {
+		t.Errorf("prompts %+v, want one that is cancelled", prompts)
+	} else {
+		checkTimes(t, prompts[0], truth)
+	}
+	for _, a := range askers {
+		t.Logf("%+v", a)
+		if a.Resumed != map[string]int{portal: 1}[a.SNI] {
+			t.Errorf("%s: %d resumed", a.SNI, a.Resumed)
+		}
+	}
+	if text := strings.Join(authorities, "; "); !strings.Contains(text, "CN=Contoso Device CA") {
+		t.Errorf("authorities %q", text)
+	}
+}

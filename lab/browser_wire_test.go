@@ -1,0 +1,232 @@
+//go:build linux
+
+package lab
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a browser does about the server's flight, as the lengths of its records
+// tell.
+const (
+	wireDropped     = "dropped"     // closed without a record, at once
+	wireHeld        = "held"        // closed without a record, after a while
+	wireFinished    = "finished"    // there was no request
+	wireEmpty       = "empty"       // an empty Certificate
+	wireCertificate = "certificate" // one with a certificate
+	wireOdd         = "odd"
+)
+
+// wireConn is one TLS connection as tshark reads it, without taking part in
+// what the product finds out.
+type wireConn struct {
+	tls13                    bool
+	server                   []int     // lengths of the records of the server's flight
+	client                   []int     // and of the client's first answer to it
+	hello, flight, reaction  time.Time // of the client, of the server, of the client again
+	serverTypes, clientTypes []string  // of handshake messages, unsealed ones included
+}
+
+// answer tells what the client did. All lengths are forced by the formats:
+// Finished is 4 bytes and a hash long, an empty Certificate 8 bytes in TLS 1.3
+// and 7 in TLS 1.2, and sealing adds 17 bytes in TLS 1.3.
+func (c *wireConn) answer() string {
+	waited := c.reaction.Sub(c.flight)
+	if len(c.client) == 0 {
+		return pick(waited < time.Second, wireDropped, wireHeld)
+	}
+	first := c.client[0]
+	if c.tls13 {
+		switch {
+		case first == 53 || first == 69:
+			return wireFinished
+		case first == 61 || first == 77:
+			return wireEmpty
+		case first > 600:
+			return wireCertificate
+		}
+		return wireOdd
+	}
+	const clientKeyExchange = 37 // X25519
+	switch {
+	case first == clientKeyExchange:
+		return wireFinished
+	case first == 7 || first == 7+clientKeyExchange:
+		return wireEmpty
+	case first > 600:
+		return wireCertificate
+	}
+	return wireOdd
+}
+
+// unsealed tells the same from the messages; empty if they were not opened.
+func (c *wireConn) unsealed() string {
+	has := func(types []string, t string) bool { return slices.Contains(types, t) }
+	switch {
+	case !has(c.clientTypes, "20") && !has(c.clientTypes, "16"): // Finished, ClientKeyExchange
+		return ""
+	case has(c.clientTypes, "15"): // CertificateVerify
+		return wireCertificate
+	case has(c.clientTypes, "11"): // Certificate
+		return wireEmpty
+	}
+	return wireFinished
+}
+
+// resumed: a server that resumes sends no certificate.
+func (c *wireConn) resumed() bool { return c.sealed() == 2 }
+
+// sealed counts the records of the server's flight behind the ServerHello and
+// the change_cipher_spec.
+func (c *wireConn) sealed() int { return len(c.server) - 1 - slices.Index(c.server, 1) }
+
+func (c *wireConn) String() string {
+	return fmt.Sprintf("%v → %v %s after %.3f s", c.server, c.client, c.answer(), c.reaction.Sub(c.flight).Seconds())
+}
+
+// checkWire holds what is said of browsers against what they really sent.
+func checkWire(t *testing.T, l *Lab, pcap string, b Browser, truth visitTruth) {
+	t.Helper()
+	conns := readConns(t, pcap, l.KeyLog())
+	if len(conns) == 0 {
+		t.Fatal("no TLS in the capture")
+	}
+	var answers []string
+	for _, c := range conns {
+		t.Log(c)
+		answers = append(answers, c.answer())
+		if want := c.unsealed(); want != "" && want != c.answer() {
+			t.Errorf("%v: the messages say %s", c, want)
+		}
+		checkFlight(t, c, truth.Asked)
+	}
+	last := conns[len(conns)-1]
+	if !truth.Asked {
+		if slices.ContainsFunc(answers, func(a string) bool { return a != wireFinished }) {
+			t.Errorf("nobody asked, but %v", answers)
+		}
+		return
+	}
+	want := map[string]string{"certificate": wireCertificate, "cancelled": wireEmpty, "none-shown": wireEmpty,
+		"open": pick(b.Holds, wireHeld, wireDropped)}[truth.Outcome]
+	if last.answer() != want {
+		t.Errorf("%v in the end, want %s", last, want)
+	}
+	if answers[0] != wireDropped {
+		t.Errorf("the first connection is %s, want dropped", answers[0])
+	}
+	if truth.Outcome == "none-shown" || truth.Outcome == "open" && !b.Holds {
+		return
+	}
+	// The answer took as long as the dialog was up.
+	waited := last.reaction.Sub(last.flight)
+	if !b.Holds {
+		waited = last.hello.Sub(conns[len(conns)-2].reaction)
+	}
+	if waited < truth.Ended.Sub(truth.Seen) {
+		t.Errorf("answered after %v, but the dialog was up longer: %v", waited, truth.Ended.Sub(truth.Seen))
+	}
+}
+
+// checkFlight looks for the request in the messages, and in the number of
+// sealed records: nginx sends each message in one of its own.
+func checkFlight(t *testing.T, c *wireConn, asked bool) {
+	t.Helper()
+	if c.tls13 {
+		if want := map[bool]int{false: 4, true: 5}[asked]; c.sealed() != want && !c.resumed() {
+			t.Errorf("%v: %d sealed records, want %d", c, c.sealed(), want)
+		}
+		if !slices.Contains(c.serverTypes, "8") { // EncryptedExtensions
+			return
+		}
+	}
+	if seen := slices.Contains(c.serverTypes, "13"); seen != (asked && !c.resumed()) {
+		t.Errorf("%v: request is %t by the messages %v", c, seen, c.serverTypes)
+	}
+}
+
+// readConns returns the connections that came to a ServerHello, in order.
+func readConns(t *testing.T, pcap, keys string) []*wireConn {
+	t.Helper()
+	out, err := exec.Command("tshark", "-r", pcap, "-o", "tls.keylog_file:"+keys, "-Y", "tls.record or tcp.flags.fin==1 or tcp.flags.reset==1",
+		"-T", "fields", "-E", "aggregator=,", "-e", "tcp.stream", "-e", "frame.time_epoch", "-e", "tcp.dstport", "-e", "tls.record.length",
+		"-e", "tls.handshake.type", "-e", "tls.record.version", "-e", "tls.handshake.extensions.supported_version").Output()
+	if err != nil {
+		t.Fatal("tshark: ", err)
+	}
+	byStream := map[string]*wireConn{}
+	var conns []*wireConn
+	for line := range strings.Lines(string(out)) {
+		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
+		if len(f) != 7 {
+			t.Fatalf("tshark wrote %q", line)
+		}
+		c := byStream[f[0]]
+		if c == nil {
+			c = &wireConn{}
+			byStream[f[0]] = c
+			conns = append(conns, c)
+		}
+		c.add(t, f)
+	}
+	return slices.DeleteFunc(conns, func(c *wireConn) bool { return len(c.server) == 0 })
+}
+
+// add takes one packet: its records, or its FIN or RST.
+func (c *wireConn) add(t *testing.T, f []string) {
+	t.Helper()
+	at, lengths := epoch(t, f[1]), numbers(t, f[3])
+	types := strings.Split(f[4], ",")
+	fromClient := f[2] == strconv.Itoa(portalPort)
+	switch {
+	case fromClient && c.hello.IsZero():
+		if len(lengths) > 0 {
+			c.hello = at
+		}
+	case fromClient:
+		c.clientTypes = append(c.clientTypes, types...)
+		if c.reaction.IsZero() && !c.flight.IsZero() {
+			c.reaction = at
+			c.client = slices.DeleteFunc(lengths, func(n int) bool { return n == 1 }) // change_cipher_spec
+		}
+	default:
+		c.serverTypes = append(c.serverTypes, types...)
+		if c.reaction.IsZero() && len(lengths) > 0 {
+			c.flight = at
+			c.server = append(c.server, lengths...)
+			c.tls13 = c.tls13 || f[6] == "0x0304"
+		}
+	}
+}
+
+func epoch(t *testing.T, s string) time.Time {
+	t.Helper()
+	sec, frac, _ := strings.Cut(s, ".")
+	return time.Unix(int64(number(t, sec)), int64(number(t, (frac + "000000000")[:9])))
+}
+
+func numbers(t *testing.T, list string) []int {
+	t.Helper()
+	var out []int
+	for s := range strings.SplitSeq(list, ",") {
+		if s != "" {
+			out = append(out, number(t, s))
+		}
+	}
+	return out
+}
+
+func number(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("tshark wrote %q for a number", s)
+	}
+	return n
+}

@@ -1,0 +1,104 @@
+//go:build linux
+
+package lab
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Lab is what one test works in. Everything it starts ends with the test.
+type Lab struct {
+	T   testing.TB
+	Net *Net
+	PKI *PKI
+	// Dir is removed at the end; servers that drop their privileges can read it.
+	Dir string
+
+	build *sync.Once // of gopeer
+}
+
+// New makes a Lab, or skips the test where a tool or a right is missing.
+func New(t testing.TB, tools ...string) *Lab {
+	t.Helper()
+	Need(t, append([]string{"ip", "tcpdump", "bash", "openssl"}, tools...)...)
+	dir := t.TempDir()
+	// The directory made for the whole test is closed to other users.
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &Lab{T: t, Net: NewNet(t), PKI: NewPKI(t, filepath.Join(dir, "pki")), Dir: dir, build: new(sync.Once)}
+}
+
+// With returns the same Lab for a subtest: what it starts ends with that.
+func (l *Lab) With(t testing.TB) *Lab {
+	c := *l
+	c.T = t
+	return &c
+}
+
+// Need skips the test unless it runs as root and every tool is on the path.
+func Need(t testing.TB, tools ...string) {
+	t.Helper()
+	var missing []string
+	slices.Sort(tools)
+	for _, tool := range slices.Compact(tools) {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing = append(missing, tool)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		unavailable(t, "not installed: "+strings.Join(missing, ", ")+" (see lab/packages.txt)")
+	case os.Geteuid() != 0:
+		unavailable(t, "creating network namespaces needs root")
+	}
+}
+
+// unavailable ends a test that cannot run here.
+func unavailable(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("WHOASKED_LAB") == "require" {
+		t.Fatalf("WHOASKED_LAB=require, but %s", why)
+	}
+	t.Skip(why)
+}
+
+// File writes a file into Dir and returns its path.
+func (l *Lab) File(name, content string) string {
+	l.T.Helper()
+	path := filepath.Join(l.Dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		l.T.Fatal(err)
+	}
+	return path
+}
+
+// dir makes a directory in Dir, if it is not there, and returns its path.
+func (l *Lab) dir(name string) string {
+	l.T.Helper()
+	path := filepath.Join(l.Dir, name)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		l.T.Fatal(err)
+	}
+	return path
+}
+
+// goPeer builds the Go server and client once and returns its path.
+func (l *Lab) goPeer() string {
+	l.T.Helper()
+	l.build.Do(func() {
+		out, err := exec.Command("go", "build", "-o", filepath.Join(l.Dir, "gopeer-bin"), "whoasked/lab/gopeer").CombinedOutput()
+		if err != nil {
+			l.T.Errorf("build gopeer: %v\n%s", err, out)
+		}
+	})
+	return filepath.Join(l.Dir, "gopeer-bin")
+}
