@@ -172,10 +172,11 @@ func (n Hostname) Match(sni string) bool {
 	return sni != "" && strings.EqualFold(sni, string(n))
 }
 
-// weight puts any exact name before any wildcard, and a longer one first.
+// weight is the length, and puts an exact name before a wildcard. Of the names
+// that match the same server name, a wildcard is never longer than the exact one.
 func (n Hostname) weight() int {
 	if strings.HasPrefix(string(n), "*") {
 		return len(n)
 	}
-	return len(n) + 256 // a DNS name has at most 253 bytes
+	return len(n) + 1
 }

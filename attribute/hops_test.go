@@ -32,6 +32,8 @@ func TestHopsName(t *testing.T) {
 		{Name: "pinned", Addresses: ranges(t, "198.18.1.30:443"), Certificates: [][32]byte{leaf}},
 		{Name: "six", Addresses: ranges(t, "[2001:db8::1]:443")},
 		{Name: "anywhere", Hostnames: []attribute.Hostname{"*.fabrikam.test"}},
+		{Name: "letter", Hostnames: []attribute.Hostname{"x.fabrikam.test"}},
+		{Name: "deeper", Hostnames: []attribute.Hostname{"*.b.fabrikam.test"}},
 		{Name: "exact", Hostnames: []attribute.Hostname{"www.fabrikam.test"}},
 		{Name: "holder", Certificates: [][32]byte{{9}}},
 	}
@@ -51,7 +53,9 @@ func TestHopsName(t *testing.T) {
 		{server: "198.18.1.30:444", sni: "shop.contoso.test", leaf: &leaf, want: ""}, // addresses decide
 		{server: "[2001:db8::1]:443", want: "six"},
 		{server: "127.0.0.1:443", sni: "www.fabrikam.test", want: "exact"},
-		{server: "127.0.0.1:443", sni: "a.b.fabrikam.test", want: "anywhere"},
+		{server: "127.0.0.1:443", sni: "x.fabrikam.test", want: "letter"},
+		{server: "127.0.0.1:443", sni: "a.b.fabrikam.test", want: "deeper"},
+		{server: "127.0.0.1:443", sni: "a.c.fabrikam.test", want: "anywhere"},
 		{server: "127.0.0.1:443", sni: "fabrikam.test", want: ""},
 		{server: "127.0.0.1:443", sni: "notfabrikam.test", want: ""},
 		{server: "127.0.0.1:443", sni: "www.fabrikam.test", leaf: &[32]byte{9}, want: "holder"},

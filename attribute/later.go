@@ -156,6 +156,12 @@ func postHandshakeAnswer(v *view) finding {
 		switch {
 		case len(a.burst) == 3:
 			return finding{answer: Yes, text: text + ": Certificate, CertificateVerify, Finished"}
+		case len(a.burst) == 1 && a.likely:
+			return finding{answer: Yes, text: text + ": an empty Certificate with its request's context, and Finished in one, followed by new session tickets"}
+		case len(a.burst) == 1:
+			doubt = finding{text: text + ", and the server new session tickets: this may be a Certificate, the answer to a post-handshake request, or application data"}
+		case v.refusedLater(a.after):
+			return finding{answer: Yes, text: text + ": an empty Certificate with its request's context, and Finished, and the server answered with an alert"}
 		case v.ticketsAgain(a.after):
 			return finding{answer: Yes, text: text + ": an empty Certificate with its request's context, and Finished, followed by new session tickets"}
 		case a.likely:
@@ -169,7 +175,7 @@ func postHandshakeAnswer(v *view) finding {
 type answer struct {
 	burst  []parse.Record // the client's, up to Finished
 	after  []parse.Record // the server's, since the burst began
-	likely bool           // the context has a length that is in use
+	likely bool           // an empty Certificate whose context has a length in use
 }
 
 // postHandshakeAnswers cuts the answers out of the post-handshake rounds. The
@@ -229,7 +235,33 @@ func (v *view) answerIn(recs []parse.Record, suite parse.CipherSuite) (answer, b
 		}
 		return a, true
 	}
+	return v.answerInOne(client, server, suite)
+}
+
+// answerInOne finds an answer packed into one record (NSS), which shows only by
+// the two new tickets behind it.
+func (v *view) answerInOne(client, server []parse.Record, suite parse.CipherSuite) (answer, bool) {
+	fin, _ := suite.FinishedLen()
+	for i := len(server) - 1; i > 0; i-- {
+		if server[i].Len != server[i-1].Len {
+			continue
+		}
+		for j := len(client) - 1; j >= 0; j-- {
+			if client[j].At > server[i-1].At {
+				continue
+			}
+			n := int(client[j].Len) - fin - emptyCertificate
+			a := answer{burst: client[j : j+1], after: server[i-1:], likely: n == 16 || n == 32}
+			a.likely = a.likely && v.ticketsAgain(a.after)
+			return a, a.likely || int(client[j].Len) >= leastCertificate
+		}
+	}
 	return answer{}, false
+}
+
+// refusedLater reports whether the server's first reaction is an alert.
+func (v *view) refusedLater(after []parse.Record) bool {
+	return len(after) > 0 && v.ServerHello != nil && v.isAlert13(after[0])
 }
 
 // ticketsAgain reports whether the server's records behind the answer begin

@@ -11,7 +11,7 @@ import (
 func (v *view) reply(when When) (Reply, Answer) {
 	switch {
 	case when == AfterHandshake:
-		return v.replyPostHandshake(), Unknown
+		return v.replyPostHandshake()
 	case when == InRenegotiation:
 		return v.replyRenegotiation(), Unknown
 	case v.tls13 || v.flight.kind == flightEmpty || v.flight.kind == flightCert || v.flight.kind == flightLarge:
@@ -31,7 +31,7 @@ func (v *view) reply13() Reply {
 	case flightAlert:
 		return ReplyRefused
 	case flightUnclear, flightFinished:
-		return ReplyNone
+		return NoReply // there was one, but not a legible one
 	}
 	for _, a := range v.Alerts {
 		if a.From == v.client {
@@ -170,7 +170,7 @@ func (v *view) replyRenegotiation() Reply {
 			if _, closed := v.finAt(v.client); closed {
 				return ReplyDropped
 			}
-		case r.holds(r.client[0], 3+4), len(r.client) == 1:
+		case r.holds(r.client[0], 3+4), len(r.client) == 1 && r.client[0] < leastCertificate:
 			return ReplyEmpty
 		default:
 			return ReplyCert
@@ -179,14 +179,17 @@ func (v *view) replyRenegotiation() Reply {
 	return ReplyNone
 }
 
-func (v *view) replyPostHandshake() Reply {
+func (v *view) replyPostHandshake() (Reply, Answer) {
 	for _, a := range v.postHandshakeAnswers() {
-		if len(a.burst) == 3 {
-			return ReplyCert
+		switch {
+		case len(a.burst) == 3:
+			return ReplyCert, Unknown
+		case v.refusedLater(a.after):
+			return ReplyEmpty, Yes
 		}
-		return ReplyEmpty
+		return ReplyEmpty, Unknown
 	}
-	return ReplyNone
+	return NoReply, Unknown
 }
 
 // times returns when a request was through and when the client reacted: by an

@@ -61,7 +61,7 @@ type Reply uint8
 
 // Values of Reply.
 const (
-	NoReply      Reply = iota // nobody asked, or nothing was captured
+	NoReply      Reply = iota // nobody asked, or what was answered is not legible
 	ReplyCert                 // a certificate was presented
 	ReplyEmpty                // an empty Certificate message
 	ReplyRefused              // an alert

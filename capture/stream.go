@@ -23,7 +23,7 @@ type flow struct {
 	prev, next         int32 // in the list of its state
 	waitPrev, waitNext int32 // in the list of flows that wait for something
 	hash               uint32
-	moved              uint32 // count of segments when it was last put at its list's tail
+	moved              uint32 // Tracker.tick when it was last put at its list's tail
 	segs               uint16 // segments so far, modulo 2^16
 
 	state state

@@ -49,9 +49,11 @@ type Tracker struct {
 
 	now   int64 // time of the latest segment
 	swept int64 // when waiting and idle flows were last looked at
-	lazy  uint32
-	count uint32 // segments, modulo 2^32
-	stats TrackerStats
+	// tick advances with every segment, and by lazy in a second: a flow is put at
+	// the tail of its list only when more than lazy have passed since the last time,
+	// so that most segments touch no other flow.
+	tick, lazy uint32
+	stats      TrackerStats
 }
 
 // NewTracker returns a Tracker that calls emit with every chunk; emit returns
@@ -78,7 +80,7 @@ func NewTracker(l Limits, viaName func(uint32) string, emit func(parse.Chunk) bo
 // Unix epoch. The clock may jump. It returns false once the consumer stopped.
 func (t *Tracker) Segment(at int64, seg *Segment) bool {
 	t.stats.Segments++
-	t.count++
+	t.tick++
 	if !t.Advance(at) {
 		return false
 	}
@@ -91,17 +93,15 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 		f = t.create(&k, d, seg)
 	}
 	f.segs++
-	if t.count-f.moved > t.lazy {
+	if t.tick-f.moved > t.lazy {
 		l := &t.lists[f.state]
 		t.unlink(l, f)
 		t.push(l, f)
-		f.moved = t.count
+		f.moved = t.tick
 	}
 	switch a, b := &f.dirs[d], &f.dirs[1-d]; {
 	case !f.busy && seg.Seq == a.next && seg.Flags&(FlagSYN|FlagFIN|FlagRST|FlagACK) == FlagACK && f.state != closed &&
-		a.flags&(known|finished) == known && b.is(known) && !after(seg.Ack, b.next) && seg.Missing == 0 && len(seg.Payload) > 0:
-		a.clear(blind)
-		a.set(captured)
+		a.flags&(known|captured|blind|finished) == known|captured && b.is(known) && !after(seg.Ack, b.next) && seg.Missing == 0 && len(seg.Payload) > 0:
 		t.hand(f, d, at, seg.Seq, seg.Payload)
 	case seg.Flags&FlagRST != 0:
 		t.reset(f, d, at, seg)
@@ -119,6 +119,8 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 func (t *Tracker) Advance(at int64) bool {
 	t.now = at
 	if uint64(at-t.swept) >= uint64(sweepEvery) { // or the clock was set back
+		past := min(uint64(at-t.swept), uint64(time.Second))
+		t.tick += uint32(past*uint64(t.lazy)/uint64(time.Second)) + 1
 		t.swept = at
 		t.sweep(at)
 	}
@@ -167,7 +169,7 @@ func (t *Tracker) create(k *key, d int, seg *Segment) *flow {
 		t.evict()
 	}
 	f := t.table.add(k)
-	f.moved = t.count
+	f.moved = t.tick
 	t.push(&t.lists[young], f)
 	t.begin(f, d, t.now, seg)
 	return f
@@ -200,7 +202,7 @@ func (t *Tracker) move(f *flow, s state) {
 	t.unlink(&t.lists[f.state], f)
 	f.state = s
 	t.push(&t.lists[s], f)
-	f.moved = t.count
+	f.moved = t.tick
 }
 
 // wait puts a flow in or takes it from the list of those that are looked at

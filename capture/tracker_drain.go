@@ -79,7 +79,7 @@ func (t *Tracker) reachEnd(f *flow, d int) {
 		return
 	}
 	a.next++
-	a.set(finished)
+	a.set(finished | delivered)
 	if f.dirs[1-d].is(finished) {
 		t.end(f, d, a.closeAt, parse.Chunk{Fin: true, End: parse.FIN})
 		return

@@ -38,7 +38,7 @@ func (t *Tracker) syn(f *flow, d int, at int64, seg *Segment) {
 	a, b := &f.dirs[d], &f.dirs[1-d]
 	reply := seg.Flags&FlagACK != 0
 	again := a.is(sawSYN) && a.start == seg.Seq+1
-	if again && f.state == closed {
+	if again && f.state == closed || !again && outdated(a, b, seg) {
 		return
 	}
 	if !again {
@@ -64,6 +64,18 @@ func (t *Tracker) syn(f *flow, d int, at int64, seg *Segment) {
 	t.review(f, at)
 }
 
+// acknowledgesSYN tells whether ack answers the SYN of s, and at most the data
+// that came with it.
+func (s *stream) acknowledgesSYN(ack uint32) bool {
+	return s.is(sawSYN) && ack-s.start <= min(s.next-s.start, earlier)
+}
+
+// outdated recognises another SYN-ACK to the same SYN, by a server behind a load
+// balancer perhaps, after the client has settled for one.
+func outdated(a, b *stream, seg *Segment) bool {
+	return seg.Flags&FlagACK != 0 && a.is(sawSYN) && (a.is(delivered) || a.claims > 0) && b.acknowledgesSYN(seg.Ack)
+}
+
 // fits tells whether a SYN with a number new to its direction, a, may belong to
 // the connection that is there: it comes late, or it is the peer's own.
 func fits(a, b *stream, seg *Segment) bool {
@@ -85,8 +97,8 @@ func fits(a, b *stream, seg *Segment) bool {
 	switch {
 	case !reply || !b.is(known):
 		return true
-	case b.is(sawSYN): // it acknowledges the SYN and at most what came with it
-		return seg.Ack-b.start <= b.next-b.start
+	case b.is(sawSYN):
+		return b.acknowledgesSYN(seg.Ack)
 	}
 	return seg.Ack-b.start <= earlier || b.start-seg.Ack <= earlier
 }
@@ -146,7 +158,6 @@ func (t *Tracker) reset(f *flow, d int, at int64, seg *Segment) {
 	if after(a.next, seq) {
 		seq = a.next
 	}
-	a.clear(finished)
 	t.close(f, d, at, seq, seg, closing|byReset)
 	t.review(f, at)
 }

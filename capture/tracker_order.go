@@ -19,7 +19,7 @@ func (t *Tracker) segment(f *flow, d int, at int64, seg *Segment) {
 		a.set(known)
 		a.start, a.next, a.peerAck, a.forgiven = seg.Seq, seg.Seq, seg.Seq, seg.Seq
 	}
-	if f.conn == none && !f.settling && pc.len() > 0 && !a.is(sawSYN) {
+	if f.conn == none && !f.settling && pc.len() > 0 && a.head == none && !a.is(sawSYN|delivered) {
 		// Its SYN may follow, or an earlier segment.
 		f.settling, f.told, f.segs = true, at, 1
 		t.wait(f, true)
@@ -34,7 +34,7 @@ func (t *Tracker) segment(f *flow, d int, at int64, seg *Segment) {
 	if seg.Flags&FlagFIN != 0 && f.state != closed {
 		t.close(f, d, at, end, seg, closing)
 	}
-	if f.busy || a.lost > 0 || b.missing() {
+	if f.busy || a.lost > 0 || a.missing() || b.missing() {
 		t.review(f, at)
 	}
 }

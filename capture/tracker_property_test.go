@@ -227,7 +227,7 @@ func TestTrackerProperties(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for seed := range uint64(150) {
+			for seed := range uint64(60) {
 				c := converse(rand.New(rand.NewPCG(seed, 1)))
 				tt.do(c)
 				got, ends, err := c.track(Limits{}, tt.gap)
@@ -252,7 +252,7 @@ func TestTrackerProperties(t *testing.T) {
 
 // With room for next to nothing, bytes may be lost but never be wrong.
 func TestTrackerPropertiesTight(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		c := converse(rng)
 		c.repeat()

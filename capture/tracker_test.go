@@ -169,6 +169,10 @@ func TestTracker(t *testing.T) {
 			"SYN-ACK to an attempt that was not captured", `C syn 100; S synack 500 7001; C data 7001 501 a; S data 501 7002 b`,
 			[]string{"C'a'", "S'b'"},
 		}, {
+			"SYN-ACK of two servers, the first one chosen",
+			`C syn 100; S synack 500 101; S synack 9500 101; S synack 500 101; C ack 101 501; S synack 9500 101; S data 501 101 a; S synack 9500 101; S data 502 101 b`,
+			[]string{"S'a'", "S'b'"},
+		}, {
 			"SYN with data", `C syn 100 abc; S synack 500 104; C data 104 501 d`,
 			[]string{"C'abc'", "C'd'"},
 		}, {

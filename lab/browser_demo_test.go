@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,16 +36,30 @@ func TestRecordDemo(t *testing.T) {
 	l := New(t, append(chromium.Tools(), "nginx", "curl", "tshark")...)
 	cas := l.demoPKI()
 	screen := l.NewScreen()
-	site := l.ServeSites("TLSv1.2 TLSv1.3", cas, Site{portal, Optional}, Site{api, NotAsked})
+	site := l.ServeSites("TLSv1.2 TLSv1.3", cas, Site{portal, Optional}, Site{api, NotAsked}, Site{start, NotAsked})
+	// While it starts, a browser opens connections that it does not use: that is
+	// another story.
+	browser := chromium.Visit(l, screen, "https://"+start+"/", l.PKI.ClientRSA)
+	l.demoServed(site, start, 1)
 	raw := filepath.Join(l.Dir, "demo-raw.pcap")
 	capture := StartCapture(t, l.Net.Client, Device, raw)
 
-	l.demoCurl(site, 1, "https://"+api+"/")
-	l.demoCurl(site, 2, "-H", "Connection: close", "https://"+portal+"/", "https://"+portal+"/")
-	l.demoCurl(site, 1, "--tls-max", "1.2", "https://"+portal+"/")
-	l.demoVisit(site, screen, chromium, api, nil)
-	truth := visitTruth{Asked: true, Outcome: "cancelled"}
-	l.demoVisit(site, screen, chromium, portal, &truth)
+	l.demoCurl("https://" + api + "/")
+	l.demoServed(site, api, 1)
+	l.demoCurl("-H", "Connection: close", "https://"+portal+"/", "https://"+portal+"/")
+	l.demoCurl("--tls-max", "1.2", "https://"+portal+"/")
+	l.demoServed(site, portal, 3)
+	screen.demoOpen(t, api)
+	l.demoServed(site, api, 2)
+	truth := visitTruth{Asked: true, Outcome: "cancelled", Started: time.Now()}
+	screen.demoOpen(t, portal)
+	truth.Seen = screen.WaitDialog(t)
+	time.Sleep(2 * think)
+	truth.Ended = time.Now()
+	screen.Press(t, "Escape")
+	page := l.demoServed(site, portal, 4)
+	truth.Verify, truth.Served = page.Verify, page.Time
+	browser.Stop()
 
 	capture.Stop(t)
 	pcap := filepath.Join(l.Dir, "demo.pcap")
@@ -57,6 +72,7 @@ func TestRecordDemo(t *testing.T) {
 	for _, r := range site.Requests(t) {
 		t.Logf("%+v", r)
 	}
+	truth.Seconds = truth.Ended.Sub(truth.Seen).Seconds()
 	t.Logf("the dialog was up for %.2f s", truth.Seconds)
 	checkDemo(t, l, pcap, truth)
 	if !t.Failed() {
@@ -74,7 +90,7 @@ func (l *Lab) demoPKI() string {
 	tmpl := m.template(portal)
 	tmpl.NotAfter = tmpl.NotBefore.AddDate(1, 0, 0)
 	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	tmpl.DNSNames = []string{portal, api}
+	tmpl.DNSNames = []string{portal, api, start}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, servers.cert, key.Public(), servers.key)
 	m.check(err)
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
@@ -91,52 +107,45 @@ func (l *Lab) demoPKI() string {
 	return m.write("client-cas.pem", append(devices.pem[:len(devices.pem):len(devices.pem)], staff.pem...))
 }
 
-// demoCurl runs curl and demands that it was answered n times.
-func (l *Lab) demoCurl(site *Portal, n int, args ...string) {
-	l.T.Helper()
-	before := len(site.Requests(l.T))
-	args = append([]string{"-sS", "--http1.1", "--noproxy", "*", "--cacert", l.PKI.ServerCA,
-		"--resolve", fmt.Sprintf("%s:%d:%s", portal, portalPort, l.Net.Server.Addr),
-		"--resolve", fmt.Sprintf("%s:%d:%s", api, portalPort, l.Net.Server.Addr)}, args...)
-	out := l.invoke("", "curl", args...)
-	// nginx writes its log when the answer is out, and curl does not wait for it.
-	if !poll(5*time.Second, func() bool { return len(site.Requests(l.T)) == before+n }) {
-		l.T.Fatalf("curl %v was not answered %d times:\n%s", args, n, out)
-	}
+func pemBlock(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// demoVisit opens a page in a new browser. With a truth, a dialog has to come
-// up, and is cancelled after a while.
-func (l *Lab) demoVisit(site *Portal, s *Screen, b Browser, name string, truth *visitTruth) {
+// demoCurl runs curl on pages.
+func (l *Lab) demoCurl(args ...string) {
 	l.T.Helper()
-	before := len(site.Requests(l.T))
-	started := time.Now()
-	p := b.Visit(l, s, "https://"+name+"/", l.PKI.ClientRSA)
-	if truth != nil {
-		truth.Started, truth.Seen = started, s.WaitDialog(l.T)
-		time.Sleep(2 * think)
-		truth.Ended = time.Now()
-		truth.Seconds = truth.Ended.Sub(truth.Seen).Seconds()
-		s.Press(l.T, "Escape")
-	}
-	var page *Request
+	l.invoke("", "curl", append([]string{"-sS", "--http1.1", "--noproxy", "*", "--cacert", l.PKI.ServerCA,
+		"--resolve", fmt.Sprintf("%s:%d:%s", portal, portalPort, l.Net.Server.Addr),
+		"--resolve", fmt.Sprintf("%s:%d:%s", api, portalPort, l.Net.Server.Addr)}, args...)...)
+}
+
+// demoOpen leads the browser on the screen to another page.
+func (s *Screen) demoOpen(t *testing.T, name string) {
+	t.Helper()
+	s.Press(t, "ctrl+l")
+	s.Type(t, "https://"+name+"/")
+	s.Press(t, "Return")
+}
+
+// demoServed waits until a page was served n times in all and the connections
+// are closed. It returns the last request.
+func (l *Lab) demoServed(site *Portal, name string, n int) (last Request) {
+	l.T.Helper()
 	if !poll(30*time.Second, func() bool {
-		for _, r := range site.Requests(l.T)[before:] {
+		count := 0
+		for _, r := range site.Requests(l.T) {
 			if r.SNI == name && r.Path == "/" {
-				page = &r
+				count, last = count+1, r
 			}
 		}
-		return page != nil
+		return count == n
 	}) {
-		l.T.Fatalf("%s was not served in half a minute", name)
+		l.T.Fatalf("%s was not served %d times in half a minute", name, n)
 	}
-	if truth != nil {
-		truth.Verify, truth.Served = page.Verify, page.Time
+	if !l.Net.Client.WaitQuiet(l.T, 30*time.Second) {
+		l.T.Fatal("connections stay open")
 	}
-	p.Stop()
-	if !l.Net.Client.WaitQuiet(l.T, 5*time.Second) {
-		l.T.Error("the browser is gone, its connections are not")
-	}
+	return last
 }
 
 func compress(t *testing.T, from, to string) {

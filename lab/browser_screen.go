@@ -79,10 +79,21 @@ func (s *Screen) WaitDialog(t testing.TB) time.Time {
 // Press presses a key, named as in X11.
 func (s *Screen) Press(t testing.TB, key string) {
 	t.Helper()
-	cmd := s.ns.Command("xdotool", "key", key)
+	s.input(t, "key", key)
+}
+
+// Type presses the keys of a text.
+func (s *Screen) Type(t testing.TB, text string) {
+	t.Helper()
+	s.input(t, "type", text)
+}
+
+func (s *Screen) input(t testing.TB, args ...string) {
+	t.Helper()
+	cmd := s.ns.Command("xdotool", args...)
 	cmd.Env = append(os.Environ(), "DISPLAY="+s.Display)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("press %s: %v\n%s", key, err, out)
+		t.Fatalf("xdotool %v: %v\n%s", args, err, out)
 	}
 }
 

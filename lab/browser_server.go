@@ -16,6 +16,7 @@ import (
 const (
 	portal = "portal.contoso.test"
 	api    = "api.contoso.test"
+	start  = "start.contoso.test"
 )
 
 // portalPort is where sites are: a URL without a port leads there.
@@ -53,7 +54,7 @@ func (l *Lab) ServeSites(protocols, clientCA string, sites ...Site) *Portal {
 	fmt.Fprintf(&b, "daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;\n"+
 		"events { worker_connections 256; }\nhttp {\n"+
 		"log_format tls '$msec $ssl_protocol $ssl_server_name $ssl_client_verify $ssl_session_reused $uri';\n"+
-		"access_log %[1]s/access.log tls; default_type text/html;\n", dir)
+		"access_log %[1]s/access.log tls; default_type text/html; keepalive_timeout 1s;\n", dir)
 	for _, temp := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&b, "%s_temp_path %s/%s;\n", temp, dir, temp)
 	}

@@ -46,7 +46,7 @@ func (c *wireConn) answer() string {
 		switch {
 		case first == 53 || first == 69:
 			return wireFinished
-		case first == 61 || first == 77:
+		case first == 61 || first == 77, first == 25: // in one record with Finished, or in its own
 			return wireEmpty
 		case first > 600:
 			return wireCertificate
@@ -108,7 +108,9 @@ func checkWire(t *testing.T, l *Lab, pcap string, b Browser, truth visitTruth) {
 	}
 	last := conns[len(conns)-1]
 	if !truth.Asked {
-		if slices.ContainsFunc(answers, func(a string) bool { return a != wireFinished }) {
+		// A drop is no proof of a request: a Chromium that is starting also drops
+		// what it has connected so far when its certificate verifier is ready.
+		if last.answer() != wireFinished || slices.ContainsFunc(answers, func(a string) bool { return a != wireFinished && a != wireDropped }) {
 			t.Errorf("nobody asked, but %v", answers)
 		}
 		return

@@ -116,6 +116,9 @@ func judgeByPath(tr *Truth, j Job) {
 	switch {
 	case tr.tls13() && asks && (j.OfferPHA || tr.Client == "curl"):
 		tr.Asked, tr.When = true, "post-handshake"
+		if tr.Client == "nss" {
+			tr.Unknown = "NSS puts its answer into one record, which may as well be application data"
+		}
 	case !tr.tls13() && (asks || j.Path == pathCipher) && tr.Client == "go":
 		tr.Unknown = "crypto/tls refuses to renegotiate, so that it is never asked"
 		tr.Refused = true

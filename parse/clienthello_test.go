@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -18,25 +19,40 @@ type message struct {
 	body []byte
 }
 
-// hellos runs crypto/tls on both ends of a pipe, up to the end of the handshake
-// only, and returns what went over it.
+// hellos runs crypto/tls on both ends of a loopback connection, up to the end of
+// the handshake only, and returns what went over it. A pipe would not do: its
+// writes wait for the reader, and with a HelloRetryRequest both sides write.
 func hellos(t testing.TB, client, server *tls.Config) []Chunk {
 	t.Helper()
-	a, b := net.Pipe()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	w := &wire{}
-	done := make(chan struct{})
+	deadline := time.Now().Add(20 * time.Second)
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
-		if err := tls.Server(tapConn{b, w, Accepter}, server).Handshake(); err != nil {
-			b.Close()
+		b, err := l.Accept()
+		if err == nil {
+			defer b.Close()
+			b.SetDeadline(deadline)
+			err = tls.Server(tapConn{b, w, Accepter}, server).Handshake()
 		}
+		done <- err
 	}()
+	a, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	a.SetDeadline(deadline)
 	if err := tls.Client(tapConn{a, w, Opener}, client).Handshake(); err != nil {
 		t.Error(err)
 	}
-	a.Close() // the server may still be writing tickets
-	<-done
-	b.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 	return w.chunks
 }
 

@@ -5,6 +5,9 @@ package parse
 // can be cut out when its answer passes.
 type recent struct {
 	recs        [8]Record
+	ticket      uint16 // length of two equal records of the server behind the first handshake
+	server      uint16 // length of the server's record before
+	pair        bool   // and the client's was not behind it
 	n           int
 	last        uint16 // length of the client's record before
 	spoke       int    // records of the client
@@ -74,8 +77,9 @@ func (c *Conn) closeRound(from Side) {
 }
 
 // bookPostHandshake looks for the shape of an answer to a post-handshake
-// request: a record of exactly the length of Finished as the client's next
-// behind another, once the first handshake is through (RFC 8446 §4.6.2).
+// request, once the first handshake is through (RFC 8446 §4.6.2): a record of
+// exactly the length of Finished as the client's next behind another, or a pair
+// of session tickets.
 func (c *Conn) bookPostHandshake(r Record) {
 	p := &c.recent
 	if n := len(c.h.Rounds); n > 0 && c.h.Rounds[n-1].open {
@@ -85,14 +89,9 @@ func (c *Conn) bookPostHandshake(r Record) {
 	}
 	if r.From == c.h.Client {
 		if p.established && c.isFinished(r.Len) && p.last > 0 {
-			var before []Record
-			for i := max(0, p.n-len(p.recs)); i < p.n; i++ {
-				before = append(before, p.recs[i%len(p.recs)])
-			}
-			c.openRound(PostHandshake, before...)
-			p.follow = 4
+			c.openPostHandshake()
 		}
-		p.last = r.Len
+		p.last, p.pair = r.Len, false
 		p.spoke++
 		// What the server sends next tells that the first flight is through; so
 		// does a flight of Finished alone, and no first flight has more than three
@@ -102,9 +101,31 @@ func (c *Conn) bookPostHandshake(r Record) {
 		}
 	} else if p.spoke > 0 {
 		p.established = true
+		// Two records of one length are what a server's session tickets look
+		// like: if they come again, behind an answer in a single record, that may
+		// have been to a request.
+		switch {
+		case p.server != r.Len:
+		case p.ticket == 0:
+			p.ticket = r.Len
+		case p.pair && r.Len >= p.ticket && r.Len < 4<<10:
+			c.openPostHandshake()
+		}
+		p.server, p.pair = r.Len, true
 	}
 	p.recs[p.n%len(p.recs)] = r
 	p.n++
+}
+
+// openPostHandshake opens a round with the records that led to it.
+func (c *Conn) openPostHandshake() {
+	p := &c.recent
+	var before []Record
+	for i := max(0, p.n-len(p.recs)); i < p.n; i++ {
+		before = append(before, p.recs[i%len(p.recs)])
+	}
+	c.openRound(PostHandshake, before...)
+	p.follow = 4
 }
 
 // isFinished reports whether a record has the length of Finished alone, under

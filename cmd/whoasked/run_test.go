@@ -169,6 +169,26 @@ func TestLineGoesOnAfterErrorsOfTheSource(t *testing.T) {
 	}
 }
 
+// TestLineForgetsWhatASourceLeftOpen: the next one numbers from 0 again.
+func TestLineForgetsWhatASourceLeftOpen(t *testing.T) {
+	p := newPeers(t)
+	broken := list{{chunk: p.chunks(t, 0, "1.2/asked/none", flowOf(1))[0]}, {err: errors.New("torn")}}
+	var whole list
+	for _, c := range p.chunks(t, 0, "1.2/free/none", flowOf(2)) {
+		whole = append(whole, item{chunk: c})
+	}
+	var out minutes
+	l := newLine(&out)
+	for _, src := range []list{broken, whole} {
+		if err := l.read(t.Context(), "test", src, func(error) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(out.connections) != 1 || out.connections[0].Client.Port() != 2 || out.connections[0].Verdict.Asked != attribute.No {
+		t.Errorf("got %+v", out.connections)
+	}
+}
+
 func TestLineStopsWhenNothingCanBeWritten(t *testing.T) {
 	p := newPeers(t)
 	var src list
