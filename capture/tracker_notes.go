@@ -33,13 +33,13 @@ func (t *Tracker) Notes() []Note {
 		{
 			Kind: "evicted-flows", Count: s.Evicted,
 			Text: fmt.Sprintf("%d connections were given up while open, because more than %d were open at once", s.Evicted, t.limits.Flows),
-			Hint: "raise the limit on flows, or capture with a narrower filter",
+			Hint: "raise limits.flows, or capture with a narrower filter",
 		},
 		{
 			Kind: "full-buffers", Count: s.LimitGaps,
 			Text: fmt.Sprintf("%d times the bytes behind a gap had to be handed over early, because they filled %d KiB for one direction or %d KiB in all",
 				s.LimitGaps, t.limits.FlowBytes>>10, t.limits.TotalBytes>>10),
-			Hint: "raise the limits on buffered bytes",
+			Hint: "raise limits.flow-bytes and limits.total-bytes",
 		},
 		{
 			Kind: "lost-segments", Count: s.Gaps,

@@ -169,6 +169,7 @@ func (t *Tracker) lose(a *stream, n uint32) {
 	if n == 0 {
 		return
 	}
+	a.set(delivered) // the beginning cannot move back before what was given up
 	a.lose(n)
 	t.stats.LostBytes += int64(n)
 	t.stats.Gaps++

@@ -139,6 +139,9 @@ func (t *Tracker) makeRoom(f *flow, d int) {
 	if a.blocks < t.blocks && t.pool.used >= t.pool.max {
 		// The flow that has waited longest, which may be this one.
 		v := t.at(t.waiting.head)
+		for v.dirs[0].head == none && v.dirs[1].head == none {
+			v = t.at(v.waitNext) // what it waits for takes no room
+		}
 		t.release(v)
 		t.review(v, t.now)
 		return
