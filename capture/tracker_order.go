@@ -34,7 +34,7 @@ func (t *Tracker) segment(f *flow, d int, at int64, seg *Segment) {
 	if seg.Flags&FlagFIN != 0 && f.state != closed {
 		t.close(f, d, at, end, seg, closing)
 	}
-	if f.busy || a.lost > 0 || a.missing() || b.missing() {
+	if f.busy || a.lost > 0 || b.lost > 0 || a.missing() || b.missing() {
 		t.review(f, at)
 	}
 }

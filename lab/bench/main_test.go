@@ -147,7 +147,7 @@ func TestResult(t *testing.T) {
 		if err := render(&b, r); err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []string{"0.020 (0.010–0.060)", "tcpdump 4.99", "0.55"} {
+		for _, s := range []string{"0.020 (0.010–0.060)", "tcpdump 4.99", "0.55", "was busy"} {
 			if !strings.Contains(b.String(), s) {
 				t.Errorf("%s: no %q in\n%s", format, s, b.String())
 			}

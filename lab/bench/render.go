@@ -30,6 +30,9 @@ type table func(w io.Writer, rows [][]string) error
 
 func renderTables(w io.Writer, r *result, put table) error {
 	fmt.Fprintf(w, "%s · %s · medians of %d rounds (min–max)\n", r.Date.Format("2006-01-02"), r.Machine, r.Rounds)
+	if r.disturbed() {
+		fmt.Fprintln(w, "The machine was busy with something else: times of one tool differ by more than a factor of two.")
+	}
 	for _, c := range append(r.Captures[:len(r.Captures):len(r.Captures)], r.Long...) {
 		fmt.Fprintf(w, "\n%v.\n", &c.Truth)
 		if a := c.Answers; a != nil {

@@ -80,6 +80,19 @@ func (r *result) judge() {
 	}
 }
 
+// disturbed reports whether some tool took twice as long in one round as in
+// another: then the machine had other work, and wall times say little.
+func (r *result) disturbed() bool {
+	for _, c := range r.Captures {
+		for i := range c.Series {
+			if w := c.Series[i].wall(); w.max > 2*w.min {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // find returns a tool's series on a capture, the product's first for no tool.
 func (r *result) find(capture, tool string) *series {
 	for _, c := range r.Captures {
