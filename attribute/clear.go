@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"fmt"
+	"slices"
 
 	"whoasked/parse"
 )
@@ -71,14 +72,14 @@ func abbreviated(v *view) finding {
 		string(sh.SessionID) == string(ch.SessionID) {
 		return finding{answer: No, resumed: true, text: "the server took up the session id of the ClientHello: a resumed session, which has no place for a request"}
 	}
-	if v.ServerHello != nil && v.Sides[v.server].CCS && onlyBeforeCCS(v.messages(v.server), v.ccsGap(v.server),
+	if v.ServerHello != nil && v.Sides[v.server].CCS && v.onlyBeforeCCS(v.server,
 		parse.TypeServerHello, parse.TypeNewSessionTicket) {
 		return finding{answer: No, resumed: true, text: "ServerHello, then ChangeCipherSpec: a resumed session, which has no place for a request"}
 	}
 	// With the server's side missing, only a client that never sends a key
 	// exchange has resumed; a TLS 1.3 client sends no sealed handshake records.
 	if v.ServerHello == nil && v.oneSided(v.server) && v.ClientHello != nil && v.Sides[v.client].CCS &&
-		v.sealedHandshake(v.client) && onlyBeforeCCS(v.messages(v.client), v.ccsGap(v.client), parse.TypeClientHello) {
+		v.sealedHandshake(v.client) && v.onlyBeforeCCS(v.client, parse.TypeClientHello) {
 		return finding{answer: No, resumed: true, text: "the client changed keys without a key exchange: a resumed session, which has no place for a request"}
 	}
 	return finding{}
@@ -106,25 +107,23 @@ func (v *view) sealedHandshake(s parse.Side) bool {
 	return false
 }
 
-// onlyBeforeCCS reports whether the messages are of the types listed and none
-// can be missing between them and the ChangeCipherSpec.
-func onlyBeforeCCS(msgs []parse.Message, gap bool, types ...parse.HandshakeType) bool {
-	if gap || len(msgs) == 0 {
+// onlyBeforeCCS reports whether the messages of a side are of the types listed
+// and none can be missing between them and the ChangeCipherSpec.
+func (v *view) onlyBeforeCCS(from parse.Side, types ...parse.HandshakeType) bool {
+	if v.ccsGap(from) {
 		return false
 	}
-next:
-	for i, m := range msgs {
-		if i > 0 && m.Gap {
+	some := false
+	for _, m := range v.Messages {
+		if m.From != from {
+			continue
+		}
+		if some && m.Gap || !slices.Contains(types, m.Type) {
 			return false
 		}
-		for _, t := range types {
-			if m.Type == t {
-				continue next
-			}
-		}
-		return false
+		some = true
 	}
-	return true
+	return some
 }
 
 // serverFlightSeen: from ServerHello to ServerHelloDone with nothing missing and
@@ -134,8 +133,9 @@ func serverFlightSeen(v *view) finding {
 		return finding{}
 	}
 	begun := false
-	for _, m := range v.messages(v.server) {
+	for _, m := range v.Messages {
 		switch {
+		case m.From != v.server:
 		case m.Type == parse.TypeServerHello:
 			begun = true
 		case m.Gap:
@@ -155,14 +155,18 @@ func clientFlightSeen(v *view) finding {
 	if !v.ClientKnown || v.tls13 {
 		return finding{}
 	}
-	msgs := v.messages(v.client)
-	for i, m := range msgs {
+	var before parse.HandshakeType
+	for _, m := range v.Messages {
+		if m.From != v.client {
+			continue
+		}
 		if m.Type == parse.TypeClientKeyExchange {
-			if m.Gap || i == 0 || msgs[i-1].Type != parse.TypeClientHello || ssl3NoCertificate(v).answer == Yes {
+			if m.Gap || before != parse.TypeClientHello || ssl3NoCertificate(v).answer == Yes {
 				return finding{}
 			}
 			return finding{answer: No, text: "the client's answer begins with ClientKeyExchange, with no Certificate message before it"}
 		}
+		before = m.Type
 	}
 	return finding{}
 }

@@ -108,9 +108,15 @@ func renegotiationClient(v *view) finding {
 // first handshake of the connection, read in the clear, says how many there are
 // without a request.
 func renegotiationServer(v *view) finding {
+	if len(v.Rounds) == 0 {
+		return finding{}
+	}
 	plain := 0
 	done := false
-	for _, m := range v.messages(v.server) {
+	for _, m := range v.Messages {
+		if m.From != v.server {
+			continue
+		}
 		switch {
 		case m.Gap && plain > 0:
 			return finding{}

@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"whoasked/parse"
@@ -92,6 +93,9 @@ func framed(suite parse.CipherSuite, recs []parse.Record, pad int) finding {
 // joinFragments joins a message cut at the largest record size.
 func joinFragments(recs []parse.Record) []parse.Record {
 	const full = 1 << 14
+	if !slices.ContainsFunc(recs, func(r parse.Record) bool { return r.Len >= full }) {
+		return recs
+	}
 	var out []parse.Record
 	for i, r := range recs {
 		if i > 0 && recs[i-1].Len >= full && !r.Gap {

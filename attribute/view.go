@@ -13,12 +13,16 @@ type view struct {
 	tls13          bool // negotiated, as the ServerHello says
 	// sealedC and sealedS are the sealed records of each role on the tape of the
 	// first handshake (TLS 1.3: type 23), in order.
+	// Only as many as the rules look at.
 	sealedC, sealedS []parse.Record
 	flight           flight // the client's, TLS 1.3
+
+	client16, server16 [16]parse.Record // where they begin
 }
 
 func newView(h *parse.Handshake) *view {
 	v := &view{Handshake: h, client: h.Client, server: h.Client.Other()}
+	v.sealedC, v.sealedS = v.client16[:0], v.server16[:0]
 	v.tls13 = h.ServerHello != nil && h.ServerHello.Version.IsTLS13()
 	if !h.ClientKnown {
 		return v
@@ -35,17 +39,6 @@ func newView(h *parse.Handshake) *view {
 	}
 	v.flight = v.readFlight()
 	return v
-}
-
-// messages returns the clear messages of one side.
-func (v *view) messages(from parse.Side) []parse.Message {
-	var out []parse.Message
-	for _, m := range v.Messages {
-		if m.From == from {
-			out = append(out, m)
-		}
-	}
-	return out
 }
 
 // find returns the first clear message of a type from a side.

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,8 +15,13 @@ import (
 // readable, and a dialog is cancelled.
 func checkDemo(t *testing.T, l *Lab, pcap string, truth visitTruth) {
 	t.Helper()
-	for i, c := range readConns(t, pcap, l.KeyLog()) {
-		t.Logf("%d: %v", i, c)
+	wire := readConns(t, pcap, l.KeyLog())
+	for i, c := range wire {
+		t.Logf("%d: %v", i+1, c)
+	}
+	dialog := slices.IndexFunc(wire, func(c *wireConn) bool { return c.answer() == wireDropped })
+	if dialog < 0 {
+		t.Fatal("nothing was dropped before the dialog")
 	}
 	book := attribute.NewBook()
 	var authorities []string
@@ -40,7 +46,7 @@ func checkDemo(t *testing.T, l *Lab, pcap string, truth visitTruth) {
 	if len(prompts) != 1 || prompts[0].Outcome != attribute.OutcomeCancelled {
 		t.Errorf("prompts %+v, want one that is cancelled", prompts)
 	} else {
-		checkTimes(t, prompts[0], truth)
+		checkTimes(t, prompts[0], Browsers()[0], wire[dialog:], truth)
 	}
 	for _, a := range askers {
 		t.Logf("%+v", a)

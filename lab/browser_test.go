@@ -104,8 +104,8 @@ func (v visit) test(t *testing.T, l *Lab, s *Screen, b Browser, version uint16) 
 		t.Errorf("nginx saw %q, want %q", truth.Verify, v.verify)
 	}
 	l.Keep(t, filepath.Base(pcap[:len(pcap)-len(".pcap")]), pcap, truth)
-	checkWire(t, l, pcap, b, truth)
-	checkPrompt(t, l, pcap, truth)
+	wire := checkWire(t, l, pcap, b, truth)
+	checkPrompt(t, l, pcap, b, wire, truth)
 }
 
 // answer waits for the dialog, looks at it for a while and ends it.

@@ -37,9 +37,11 @@ type wireConn struct {
 // Finished is 4 bytes and a hash long, an empty Certificate 8 bytes in TLS 1.3
 // and 7 in TLS 1.2, and sealing adds 17 bytes in TLS 1.3.
 func (c *wireConn) answer() string {
-	waited := c.reaction.Sub(c.flight)
 	if len(c.client) == 0 {
-		return pick(waited < time.Second, wireDropped, wireHeld)
+		return pick(c.reaction.Sub(c.flight) < time.Second, wireDropped, wireHeld)
+	}
+	if c.resumed() {
+		return wireFinished
 	}
 	first := c.client[0]
 	if c.tls13 {
@@ -79,8 +81,11 @@ func (c *wireConn) unsealed() string {
 	return wireFinished
 }
 
-// resumed: a server that resumes sends no certificate.
-func (c *wireConn) resumed() bool { return c.sealed() == 2 }
+// resumed: a server that resumes sends EncryptedExtensions and Finished, or up to
+// TLS 1.2 only Finished.
+func (c *wireConn) resumed() bool {
+	return slices.Contains(c.server, 1) && c.sealed() == map[bool]int{true: 2, false: 1}[c.tls13]
+}
 
 // sealed counts the records of the server's flight behind the ServerHello and
 // the change_cipher_spec.
@@ -90,19 +95,21 @@ func (c *wireConn) String() string {
 	return fmt.Sprintf("%v → %v %s after %.3f s", c.server, c.client, c.answer(), c.reaction.Sub(c.flight).Seconds())
 }
 
-// checkWire holds what is said of browsers against what they really sent.
-func checkWire(t *testing.T, l *Lab, pcap string, b Browser, truth visitTruth) {
+// checkWire holds what is said of browsers against what they really sent, and
+// returns it.
+func checkWire(t *testing.T, l *Lab, pcap string, b Browser, truth visitTruth) []*wireConn {
 	t.Helper()
 	conns := readConns(t, pcap, l.KeyLog())
 	if len(conns) == 0 {
 		t.Fatal("no TLS in the capture")
 	}
-	var answers []string
 	for _, c := range conns {
 		t.Log(c)
-		answers = append(answers, c.answer())
 		if want := c.unsealed(); want != "" && want != c.answer() {
 			t.Errorf("%v: the messages say %s", c, want)
+		}
+		if c.answer() == wireOdd || !truth.Asked && c.answer() != wireFinished && len(c.client) > 0 {
+			t.Errorf("%v: what is that?", c)
 		}
 		checkFlight(t, c, truth.Asked)
 	}
@@ -110,30 +117,33 @@ func checkWire(t *testing.T, l *Lab, pcap string, b Browser, truth visitTruth) {
 	if !truth.Asked {
 		// A drop is no proof of a request: a Chromium that is starting also drops
 		// what it has connected so far when its certificate verifier is ready.
-		if last.answer() != wireFinished || slices.ContainsFunc(answers, func(a string) bool { return a != wireFinished && a != wireDropped }) {
-			t.Errorf("nobody asked, but %v", answers)
+		if last.answer() != wireFinished {
+			t.Errorf("nobody asked, but %v in the end", last)
 		}
-		return
+		return conns
 	}
 	want := map[string]string{"certificate": wireCertificate, "cancelled": wireEmpty, "none-shown": wireEmpty,
 		"open": pick(b.Holds, wireHeld, wireDropped)}[truth.Outcome]
 	if last.answer() != want {
 		t.Errorf("%v in the end, want %s", last, want)
 	}
-	if answers[0] != wireDropped {
-		t.Errorf("the first connection is %s, want dropped", answers[0])
+	if len(conns) < 2 || len(conns[0].client) > 0 {
+		t.Errorf("%v at first, want no answer", conns[0])
 	}
-	if truth.Outcome == "none-shown" || truth.Outcome == "open" && !b.Holds {
-		return
+	if opened, closed := dialogTimes(conns, b); !truth.Seen.IsZero() && (truth.Seen.Before(opened) || truth.Outcome != "open" && truth.Ended.After(closed)) {
+		t.Errorf("on the wire from %v to %v, on the screen from %v to %v", opened, closed, truth.Seen, truth.Ended)
 	}
-	// The answer took as long as the dialog was up.
-	waited := last.reaction.Sub(last.flight)
-	if !b.Holds {
-		waited = last.hello.Sub(conns[len(conns)-2].reaction)
+	return conns
+}
+
+// dialogTimes returns the first moment at which a dialog could come up, by the
+// wire, and the moment at which its answer was sent.
+func dialogTimes(conns []*wireConn, b Browser) (opened, closed time.Time) {
+	last := conns[len(conns)-1]
+	if b.Holds {
+		return last.flight, last.reaction
 	}
-	if waited < truth.Ended.Sub(truth.Seen) {
-		t.Errorf("answered after %v, but the dialog was up longer: %v", waited, truth.Ended.Sub(truth.Seen))
-	}
+	return conns[0].reaction, last.reaction
 }
 
 // checkFlight looks for the request in the messages, and in the number of

@@ -8,30 +8,21 @@ import "time"
 // sent matters to the other only through the facts in the Handshake.
 type Conn struct {
 	p      *Parser
-	h      Handshake
+	h      *Handshake
 	dirs   [2]direction
-	events []Event
 	now    time.Time
 	recent recent // what a post-handshake round is cut from
 }
 
-// NewConn returns a Conn that expects the first chunk of a connection.
-func (p *Parser) NewConn() *Conn {
-	c := &Conn{p: p}
-	for s := range c.dirs {
-		c.dirs[s] = direction{c: c, from: Side(s), fresh: true}
-	}
-	return c
-}
-
 // Handshake returns the record of the connection so far. It is updated by Feed.
-func (c *Conn) Handshake() *Handshake { return &c.h }
+func (c *Conn) Handshake() *Handshake { return c.h }
 
 // Feed takes the next chunk and returns the facts it completed, in order. The
-// slice is valid until the next call; what it points to may be kept.
+// slice is valid until the next call for any connection of the Parser; what it
+// points to may be kept.
 func (c *Conn) Feed(ch Chunk) []Event {
-	c.events = c.events[:0]
-	h := &c.h
+	c.p.events = c.p.events[:0]
+	h := c.h
 	if h.Start.IsZero() {
 		h.Start, h.Flow, h.Midstream = ch.Time, ch.Flow, ch.Midstream
 	}
@@ -63,7 +54,7 @@ func (c *Conn) Feed(ch Chunk) []Event {
 		}
 		c.emit(Event{Kind: EventEnd, From: ch.From, End: ch.End})
 	}
-	return c.events
+	return c.p.events
 }
 
 // emit stamps an event, folds it into the record and hands it out.
@@ -72,7 +63,7 @@ func (c *Conn) emit(e Event) {
 		e.Time = c.now
 	}
 	c.h.apply(&e)
-	c.events = append(c.events, e)
+	c.p.events = append(c.p.events, e)
 }
 
 // since is the offset of now in the record's time base.
@@ -189,9 +180,6 @@ func (t *Tape) add(r Record) {
 	if len(t.Records) >= MaxTape {
 		t.Full = true
 		return
-	}
-	if t.Records == nil {
-		t.Records = make([]Record, 0, 16)
 	}
 	t.Records = append(t.Records, r)
 	for i := len(t.Records) - 1; i > 0 && t.Records[i-1].At > t.Records[i].At; i-- {

@@ -16,11 +16,12 @@ type deframer struct {
 	buf   []byte // the body so far, if it came in several pieces
 }
 
-func (m *deframer) reset() {
-	*m = deframer{buf: m.buf[:0]}
-	if cap(m.buf) > 8<<10 {
-		m.buf = nil
+// reset forgets the message and gives its buffer back.
+func (m *deframer) reset(p *Parser) {
+	if m.buf != nil {
+		p.putBuffer(m.buf)
 	}
+	*m = deframer{}
 }
 
 // handshake takes bytes of a handshake record's body.
@@ -36,7 +37,7 @@ func (d *direction) handshake(b []byte) {
 			}
 			atStart := d.blen-d.body-len(b) == 4 // the record began with this header
 			if atStart && d.looksSealed() {
-				m.reset()
+				m.reset(d.c.p)
 				d.skip, d.body = d.body, 0
 				d.record(HandshakeRecord, d.blen)
 				return
@@ -52,6 +53,9 @@ func (d *direction) handshake(b []byte) {
 			d.message(m.typ, b[:n]) // in one piece: no copy
 			m.want = false
 		default:
+			if m.buf == nil {
+				m.buf = d.c.p.buffer()
+			}
 			m.buf = append(m.buf, b[:n]...)
 		}
 		b = b[n:]
@@ -66,7 +70,6 @@ func (d *direction) openMessage() {
 	m := &d.msg
 	n := int(m.hdr[1])<<16 | int(m.hdr[2])<<8 | int(m.hdr[3])
 	m.typ, m.left, m.open, m.hdrN, m.holed = HandshakeType(m.hdr[0]), n, true, 0, false
-	m.buf = m.buf[:0]
 	switch m.typ {
 	case TypeClientHello, TypeServerHello, TypeCertificate, TypeCertificateRequest:
 		m.want = n <= maxMessage
@@ -98,7 +101,7 @@ func (d *direction) closeMessage() {
 	case m.want:
 		d.message(m.typ, m.buf)
 	}
-	m.reset()
+	m.reset(d.c.p)
 }
 
 // lose accounts for up to n missing bytes and returns how many were inside the

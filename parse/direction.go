@@ -219,7 +219,7 @@ func (d *direction) loseBody(n int) int {
 			d.hidden() // where the next message begins is lost up to the end of the record
 		}
 	}
-	d.msg.reset()
+	d.msg.reset(d.c.p)
 	d.skip, d.body = d.body, 0
 	return n
 }
@@ -237,7 +237,7 @@ func (d *direction) search() {
 	d.hidden()
 	d.hdrN, d.skip, d.body = 0, 0, 0
 	d.held, d.cand = d.held[:0], candidate{}
-	d.msg.reset()
+	d.msg.reset(d.c.p)
 }
 
 // finish is told that no more bytes will come.

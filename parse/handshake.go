@@ -47,6 +47,16 @@ type Handshake struct {
 	// as far as record headers tell; at most MaxRounds, so that with as many
 	// there may have been more.
 	Rounds []Round
+
+	// Where Messages and Tape begin, so that most need no memory of their own.
+	messages [12]Message
+	records  [14]Record
+}
+
+func newHandshake() *Handshake {
+	h := &Handshake{}
+	h.Messages, h.Tape.Records = h.messages[:0], h.records[:0]
+	return h
 }
 
 // Bounds of what a Handshake keeps.

@@ -6,12 +6,62 @@ type Options struct {
 	Fingerprints bool
 }
 
-// Parser makes Conns and holds what they share: options and a cache of parsed
-// certificates. It is not safe for concurrent use.
+// Parser makes Conns and holds what they share: options, a cache of parsed
+// certificates, and memory for another use. It is not safe for concurrent use.
 type Parser struct {
-	opts  Options
-	certs certCache
+	opts   Options
+	certs  certCache
+	events []Event  // of the latest Feed
+	conns  []*Conn  // given back by Recycle
+	spare  [][]byte // buffers not in use
 }
 
 // NewParser returns a Parser.
 func NewParser(opts Options) *Parser { return &Parser{opts: opts} }
+
+// NewConn returns a Conn that expects the first chunk of a connection.
+func (p *Parser) NewConn() *Conn {
+	var c *Conn
+	if n := len(p.conns); n > 0 {
+		c, p.conns = p.conns[n-1], p.conns[:n-1]
+	} else {
+		c = &Conn{}
+	}
+	*c = Conn{p: p, h: newHandshake()}
+	for s := range c.dirs {
+		c.dirs[s] = direction{c: c, from: Side(s), fresh: true}
+	}
+	return c
+}
+
+// maxSpare bounds what a Parser keeps for another use.
+const maxSpare = 64
+
+// Recycle takes back a Conn that is not used any more. Its Handshake stays
+// valid.
+func (p *Parser) Recycle(c *Conn) {
+	for s := range c.dirs {
+		c.dirs[s].msg.reset(p)
+	}
+	if len(p.conns) < maxSpare {
+		*c = Conn{}
+		p.conns = append(p.conns, c)
+	}
+}
+
+// buffer returns an empty buffer.
+func (p *Parser) buffer() []byte {
+	if n := len(p.spare); n > 0 {
+		b := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		return b
+	}
+	return make([]byte, 0, 4<<10)
+}
+
+// putBuffer takes a buffer back.
+func (p *Parser) putBuffer(b []byte) {
+	if len(p.spare) < maxSpare && cap(b) <= 16<<10 {
+		p.spare = append(p.spare, b[:0])
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"sync"
 
 	"whoasked/attribute"
 	"whoasked/capture"
@@ -36,7 +37,36 @@ func (t *tally) judged() int64 { return t.asked + t.notAsked + t.unknown }
 
 // read takes a source to its end. What the source could not observe goes to
 // failed; the error returned is one of writing the report, and final.
+//
+// Connections that are over are judged and reported in a goroutine of its own,
+// in the order they ended, while the next ones are read.
 func (l *line) read(ctx context.Context, name string, src capture.Source, failed func(error)) error {
+	ended := make(chan *parse.Handshake, 256)
+	broken := make(chan error, 1) // the first error of the report
+	var reporter sync.WaitGroup
+	reporter.Go(func() {
+		for h := range ended {
+			if err := l.end(name, h); err != nil {
+				broken <- err
+				return
+			}
+		}
+	})
+	err := l.parse(ctx, src, ended, broken, failed)
+	close(ended)
+	reporter.Wait()
+	if err == nil {
+		select {
+		case err = <-broken:
+		default:
+		}
+	}
+	return err
+}
+
+// parse feeds the chunks of a source to their connections and hands on those
+// that are over.
+func (l *line) parse(ctx context.Context, src capture.Source, ended chan<- *parse.Handshake, broken <-chan error, failed func(error)) error {
 	clear(l.conns) // in case the source before broke off
 	for ch, err := range src.Chunks(ctx) {
 		if err != nil {
@@ -56,7 +86,10 @@ func (l *line) read(ctx context.Context, name string, src capture.Source, failed
 			continue
 		}
 		l.conns[ch.Conn] = nil
-		if err := l.end(name, conn.Handshake()); err != nil {
+		select {
+		case ended <- conn.Handshake():
+			l.parser.Recycle(conn)
+		case err := <-broken:
 			return err
 		}
 	}
