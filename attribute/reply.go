@@ -179,17 +179,18 @@ func (v *view) replyRenegotiation() Reply {
 	return ReplyNone
 }
 
+// replyPostHandshake reads the answer to the first post-handshake request.
 func (v *view) replyPostHandshake() (Reply, Answer) {
-	for _, a := range v.postHandshakeAnswers() {
-		switch {
-		case len(a.burst) == 3:
-			return ReplyCert, Unknown
-		case v.refusedLater(a.after):
-			return ReplyEmpty, Yes
-		}
-		return ReplyEmpty, Unknown
+	answers := v.postHandshakeAnswers()
+	switch {
+	case len(answers) == 0:
+		return NoReply, Unknown
+	case len(answers[0].burst) == 3:
+		return ReplyCert, Unknown
+	case v.refusedLater(answers[0].after):
+		return ReplyEmpty, Yes
 	}
-	return NoReply, Unknown
+	return ReplyEmpty, Unknown
 }
 
 // times returns when a request was through and when the client reacted: by an

@@ -24,7 +24,6 @@ type packet struct {
 	Segment
 	from parse.Side
 	off  int // of the payload in its stream
-	at   int64
 }
 
 // converse makes up a connection: up to 40 turns of up to 6 kB, with
