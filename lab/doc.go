@@ -3,10 +3,12 @@
 // connection by construction. It is imported by tests only, and does its work
 // on Linux only.
 //
-// The tools are those of packages.txt. Where one is missing, or the test may
-// not create namespaces, tests skip. The environment changes that and more:
+// The tools are those of packages.txt. The tests skip unless the environment
+// asks for them:
 //
-//	WHOASKED_LAB=require      fail instead of skip
+//	WHOASKED_LAB=run          run; where a tool is missing, or the test may not
+//	                          create namespaces, skip
+//	WHOASKED_LAB=require      run; there, fail
 //	WHOASKED_LAB_CIPHERS=all  every cell of the matrix with every cipher
 //	WHOASKED_LAB_KEEP=DIR     keep captures, truth and key logs in DIR
 package lab
