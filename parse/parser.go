@@ -4,6 +4,9 @@ package parse
 type Options struct {
 	// Fingerprints fills JA3, JA3S and JA4; they cost a few hashes a connection.
 	Fingerprints bool
+	// Keys opens sealed handshakes; nil for none. Secrets may be added while
+	// connections run, between two calls of Feed.
+	Keys *Keys
 }
 
 // Parser makes Conns and holds what they share: options, a cache of parsed
