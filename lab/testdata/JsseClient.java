@@ -9,6 +9,9 @@ import javax.net.ssl.*;
  *  standard input, results on standard output, as gopeer's dial has them. */
 class JsseClient {
     public static void main(String[] args) throws Exception {
+        // Newer releases disable suites that others still speak, RSA key exchange
+        // among them; before JSSE is first used, that can be taken back.
+        Security.setProperty("jdk.tls.disabledAlgorithms", "");
         Map<String, KeyManager[]> identities = new HashMap<>();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = in.readLine()) != null; ) {
