@@ -14,9 +14,10 @@ type Options struct {
 type Parser struct {
 	opts   Options
 	certs  certCache
-	events []Event  // of the latest Feed
-	conns  []*Conn  // given back by Recycle
-	spare  [][]byte // buffers not in use
+	events []Event      // of the latest Feed
+	conns  []*Conn      // given back by Recycle
+	shakes []*Handshake // given back by Release
+	spare  [][]byte     // buffers not in use
 }
 
 // NewParser returns a Parser.
@@ -30,15 +31,18 @@ func (p *Parser) NewConn() *Conn {
 	} else {
 		c = &Conn{}
 	}
-	*c = Conn{p: p, h: newHandshake()}
+	*c = Conn{p: p, h: p.handshake()}
 	for s := range c.dirs {
 		c.dirs[s] = direction{c: c, from: Side(s), fresh: true}
 	}
 	return c
 }
 
-// maxSpare bounds what a Parser keeps for another use.
-const maxSpare = 64
+// Bounds of what a Parser keeps for another use.
+const (
+	maxSpare  = 64
+	maxShakes = 512 // they come back in batches
+)
 
 // Recycle takes back a Conn that is not used any more. Its Handshake stays
 // valid.
@@ -50,6 +54,27 @@ func (p *Parser) Recycle(c *Conn) {
 		*c = Conn{}
 		p.conns = append(p.conns, c)
 	}
+}
+
+// Release takes back a Handshake that nobody looks at any more; what it points
+// to may still be kept.
+func (p *Parser) Release(h *Handshake) {
+	if len(p.shakes) < maxShakes {
+		p.shakes = append(p.shakes, h)
+	}
+}
+
+// handshake returns an empty Handshake.
+func (p *Parser) handshake() *Handshake {
+	n := len(p.shakes)
+	if n == 0 {
+		return newHandshake()
+	}
+	h := p.shakes[n-1]
+	p.shakes = p.shakes[:n-1]
+	*h = Handshake{}
+	h.Messages, h.Tape.Records = h.messages[:0], h.records[:0]
+	return h
 }
 
 // buffer returns an empty buffer.

@@ -152,6 +152,10 @@ func (r *reading) read(ctx context.Context, in input) error {
 		defer watch(r.terminal, in.name, src.Progress)()
 	}
 	errs := 0
+	r.line.batch = 1
+	if _, size := src.Progress(); size > 0 {
+		r.line.batch = batchLen // nobody waits for a file's first answers
+	}
 	err = r.line.read(ctx, in.name, src, func(err error) {
 		if ctx.Err() != nil {
 			return // what breaks off now does so because we stop

@@ -19,6 +19,9 @@ type line struct {
 	out    report.Writer
 	hops   attribute.Hops
 	keep   filter
+	// batch is how many connections are judged at a time; 0 and 1 stand for each
+	// as it ends, which a stream that may pause needs.
+	batch int
 
 	conns []*parse.Conn // indexed by Chunk.Conn, nil for none
 	tally tally
@@ -41,19 +44,25 @@ func (t *tally) judged() int64 { return t.asked + t.notAsked + t.unknown }
 // Connections that are over are judged and reported in a goroutine of its own,
 // in the order they ended, while the next ones are read.
 func (l *line) read(ctx context.Context, name string, src capture.Source, failed func(error)) error {
-	ended := make(chan *parse.Handshake, 256)
+	ended := newHandover(max(l.batch, 1))
 	broken := make(chan error, 1) // the first error of the report
 	var reporter sync.WaitGroup
 	reporter.Go(func() {
-		for h := range ended {
-			if err := l.end(name, h); err != nil {
-				broken <- err
-				return
+		for batch := range ended.full {
+			for _, h := range batch {
+				if err := l.end(name, h); err != nil {
+					broken <- err
+					return
+				}
 			}
+			ended.done(batch)
 		}
 	})
 	err := l.parse(ctx, src, ended, broken, failed)
-	close(ended)
+	if err == nil {
+		err = ended.flush(l.parser, broken)
+	}
+	close(ended.full)
 	reporter.Wait()
 	if err == nil {
 		select {
@@ -66,7 +75,7 @@ func (l *line) read(ctx context.Context, name string, src capture.Source, failed
 
 // parse feeds the chunks of a source to their connections and hands on those
 // that are over.
-func (l *line) parse(ctx context.Context, src capture.Source, ended chan<- *parse.Handshake, broken <-chan error, failed func(error)) error {
+func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, broken <-chan error, failed func(error)) error {
 	clear(l.conns) // in case the source before broke off
 	for ch, err := range src.Chunks(ctx) {
 		if err != nil {
@@ -86,10 +95,9 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended chan<- *pars
 			continue
 		}
 		l.conns[ch.Conn] = nil
-		select {
-		case ended <- conn.Handshake():
-			l.parser.Recycle(conn)
-		case err := <-broken:
+		h := conn.Handshake()
+		l.parser.Recycle(conn)
+		if err := ended.put(h, l.parser, broken); err != nil {
 			return err
 		}
 	}
