@@ -185,6 +185,8 @@ func TestDecode(t *testing.T) {
 		{"Teredo", 101, ipv4(17, datagram(3544, 3544, cat([]byte{0, 1, 0, 0}, make([]byte, 9), u16(0), make([]byte, 6), tcp6))), "teredo", true},
 		{"LISP", 101, ipv4(17, datagram(4341, 4341, cat(make([]byte, 8), tcp4))), "lisp", false},
 		{"CAPWAP", 101, ipv4(17, datagram(5247, 5247, cat([]byte{0, 2 << 3, 0x43, 0, 0, 0, 0, 0}, dataFrame(8, 0, tcp4)))), "capwap", false},
+		{"CAPWAP of Cisco", 101, ipv4(17, datagram(5247, 5247, cat([]byte{0, 4 << 3, 3, 0x20, 0, 0, 0, 0}, make([]byte, 8),
+			with(dataFrame(8, 1, tcp4), 0, 1, 8)))), "capwap", false},
 		{"TZSP", 101, ipv4(17, datagram(37008, 37008, cat([]byte{1, 0, 0, 1}, []byte{0, 10, 1, 9, 1}, ether(0x0800, tcp4)))), "tzsp", false},
 		{"PPP in HDLC, protocol in one byte", 9, cat(u16(0xff03), []byte{0x21}, tcp4), "", false},
 		{"PPP with direction", 204, cat([]byte{1}, pppIPv4), "", false},

@@ -12,7 +12,8 @@ func wifi(d *Decoder, data []byte, at place) inner {
 		htControl  = 4
 		subframe   = 14 // addresses and length
 
-		typeData  = 0x08 // bits 2 and 3 of the first byte
+		version   = 0x03 // of the first byte, zero to this day
+		typeData  = 0x08
 		noData    = 0x40
 		qos       = 0x80
 		bothWays  = 0x03 // of the second: to and from the distribution system
@@ -24,6 +25,9 @@ func wifi(d *Decoder, data []byte, at place) inner {
 		return inner{out: at.short()}
 	}
 	kind, flags := data[0], data[1]
+	if kind&version != 0 { // Cisco's access points have the two bytes the other way round
+		kind, flags = flags, kind
+	}
 	if kind&0x0c != typeData || kind&noData != 0 {
 		return inner{out: NotTCP}
 	}
