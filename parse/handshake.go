@@ -1,6 +1,9 @@
 package parse
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Handshake is the record of one connection: every fact the parser found, in
 // the order found, and no judgement. Pointers are nil and slices empty for
@@ -21,10 +24,16 @@ type Handshake struct {
 	// the side opposite to a server's message; valid iff ClientKnown.
 	Client      Side
 	ClientKnown bool
-	// Preamble names what came before TLS on this connection: "http-connect",
-	// "proxy-v1", "proxy-v2", "starttls" …, "other" for anything unrecognised,
-	// empty for nothing.
+	// Preamble names what came before TLS on this connection, outermost first
+	// and joined by "+": "http-connect", "proxy-v1+smtp"; "other" for anything
+	// unrecognised, empty for nothing. Preambles lists the names.
 	Preamble string
+	// Proxied is what a PROXY protocol header says about the connection it
+	// stands in for, nil without one that names addresses.
+	Proxied *Proxied
+	// Target is the host:port that the client asked a proxy to connect it to,
+	// by HTTP CONNECT or SOCKS, as it was written there; empty for none.
+	Target string
 
 	ClientHello *ClientHello
 	// RetryRequested is set when the server answered with a HelloRetryRequest
@@ -57,6 +66,13 @@ func newHandshake() *Handshake {
 	h := &Handshake{}
 	h.Messages, h.Tape.Records = h.messages[:0], h.records[:0]
 	return h
+}
+
+// Proxied holds the addresses of a PROXY protocol header: the real client and
+// where it connected to. The peer that sent the header says so; TLS does not
+// vouch for it.
+type Proxied struct {
+	Source, Dest netip.AddrPort
 }
 
 // Bounds of what a Handshake keeps.
