@@ -16,6 +16,7 @@ type renegotiation struct {
 	version parse.Version
 	server  []int // lengths of the server's handshake records behind the client's hello, up to its CCS
 	client  []int // lengths of the client's handshake records behind its hello, up to its CCS
+	header  int   // length of the header of a handshake message
 	changed bool  // the client has changed keys
 	whole   bool  // no bytes are missing, and the hello was seen
 }
@@ -30,7 +31,10 @@ func (v *view) renegotiations() []renegotiation {
 		if round.Kind != parse.Renegotiation {
 			continue
 		}
-		r := renegotiation{suite: v.ServerHello.Cipher, version: v.ServerHello.Version, whole: true}
+		r := renegotiation{suite: v.ServerHello.Cipher, version: v.ServerHello.Version, header: 4, whole: true}
+		if v.DTLS {
+			r.header = 12 // RFC 6347 §4.2.2
+		}
 		hello, serverChanged := false, false
 		for _, rec := range round.Tape.Records {
 			fromClient := rec.From == v.client
@@ -82,15 +86,14 @@ func renegotiationClient(v *view) finding {
 		if exchange == nil {
 			continue
 		}
-		const header = 4
-		first, cke := r.client[0], exchange.Len+header
+		first, cke := r.client[0], exchange.Len+r.header
 		text := fmt.Sprintf("renegotiation after application data: the client's records up to its change of keys are %s bytes", join(r.client))
 		switch {
 		case len(r.client) == 1 && r.holds(first, cke):
 			no = finding{answer: No, text: text + ", ClientKeyExchange alone"}
 			told++
-		case len(r.client) == 1 && r.holds(first, cke+3+header),
-			len(r.client) == 2 && r.holds(first, 3+header) && r.holds(r.client[1], cke):
+		case len(r.client) == 1 && r.holds(first, cke+3+r.header),
+			len(r.client) == 2 && r.holds(first, 3+r.header) && r.holds(r.client[1], cke):
 			return finding{answer: Yes, text: text + ", an empty Certificate and ClientKeyExchange"}
 		case len(r.client) == 3 && r.holds(r.client[1], cke):
 			return finding{answer: Yes, text: text + ", Certificate, ClientKeyExchange and CertificateVerify"}
@@ -108,7 +111,7 @@ func renegotiationClient(v *view) finding {
 // first handshake of the connection, read in the clear, says how many there are
 // without a request.
 func renegotiationServer(v *view) finding {
-	if len(v.Rounds) == 0 {
+	if len(v.Rounds) == 0 || v.DTLS { // where a message takes as many records as it has fragments
 		return finding{}
 	}
 	plain := 0
@@ -287,6 +290,9 @@ func (v *view) ticketsAgain(after []parse.Record) bool {
 // laterDoubt says why a connection that was not asked in its first handshake
 // may have been asked later all the same, empty if it was not.
 func (v *view) laterDoubt() string {
+	if v.QUIC != nil {
+		return "" // where it is forbidden (RFC 9001 §4.4)
+	}
 	if v.tls13 || v.ServerHello == nil && v.flight.kind != flightNone {
 		switch {
 		case v.ClientHello != nil && !v.ClientHello.PostHandshakeAuth, v.oneSided(v.client):

@@ -13,6 +13,10 @@ func (v *view) reason() string {
 		return "the connection is SSL 2.0, whose handshake is sealed"
 	case v.ClientHello == nil && v.ServerHello == nil:
 		return "the capture begins after the handshake of this connection"
+	case v.ServerHello != nil && v.QUIC != nil:
+		return "QUIC hides the handshake; retry over TCP"
+	case v.ServerHello != nil && v.DTLS && v.tls13:
+		return "DTLS 1.3 seals the request, and the lengths of its records say nothing about it"
 	case v.lost():
 		return fmt.Sprintf("%d bytes of the handshake were not captured", v.Sides[0].Lost+v.Sides[1].Lost)
 	case v.ServerHello == nil:

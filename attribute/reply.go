@@ -170,7 +170,7 @@ func (v *view) replyRenegotiation() Reply {
 			if _, closed := v.finAt(v.client); closed {
 				return ReplyDropped
 			}
-		case r.holds(r.client[0], 3+4), len(r.client) == 1 && r.client[0] < leastCertificate:
+		case r.holds(r.client[0], 3+r.header), len(r.client) == 1 && r.client[0] < leastCertificate:
 			return ReplyEmpty
 		default:
 			return ReplyCert

@@ -1,7 +1,5 @@
 package capture
 
-import "maps"
-
 // LinkType says what a captured packet begins with: a LINKTYPE_ value of the
 // registry that pcap and pcapng share.
 type LinkType uint16
@@ -11,7 +9,7 @@ type Outcome uint8
 
 const (
 	// NotTCP is a packet that is sound as far as it was read and carries
-	// something else than TCP.
+	// nothing that is followed.
 	NotTCP Outcome = iota
 	// TCP is a packet whose segment was filled in.
 	TCP
@@ -21,14 +19,17 @@ const (
 	Bad
 	// Fragment is a part of a fragmented IP packet.
 	Fragment
-	// QUIC is a UDP datagram from or to port 443.
-	QUIC
+	// UDP is a datagram; Payload and Missing of its segment are the datagram's.
+	UDP
+	// EAPOL is a link-layer frame with an EAP packet (IEEE 802.1X), which is the
+	// Payload of its segment, between link addresses.
+	EAPOL
 	// UnknownLink is a packet of a link type that has no row in the table.
 	UnknownLink
 	numOutcomes
 )
 
-var outcomeNames = [numOutcomes]string{"not-tcp", "tcp", "truncated", "bad", "fragment", "quic", "unknown-link"}
+var outcomeNames = [numOutcomes]string{"not-tcp", "tcp", "truncated", "bad", "fragment", "udp", "eapol", "unknown-link"}
 
 func (o Outcome) String() string {
 	if o < numOutcomes {
@@ -49,8 +50,6 @@ type DecodeStats struct {
 	// Foreign counts encapsulations opened by gopacket, and Panics those of them
 	// it could not bear. Such a packet is Bad.
 	Foreign, Panics int64
-	// Opaque counts the packets of tunnels that cannot be looked into.
-	Opaque [numOpaques]int64
 	// ViaOverflow counts encapsulations that found the table of names full.
 	ViaOverflow int64
 }
@@ -58,27 +57,17 @@ type DecodeStats struct {
 // maxDepth bounds encapsulations within each other. Real ones stay below 4.
 const maxDepth = 8
 
-// Decoder finds the TCP segment in a packet. The common link layers and IP are
+// Decoder finds the TCP segment or the datagram in a packet. The common link layers and IP are
 // walked in place without allocating; whatever the tables list as foreign is
 // opened by gopacket, whose result is again an EtherType and bytes to walk. A
 // Decoder is for one goroutine.
 type Decoder struct {
-	stats      DecodeStats
-	vias       vias
-	udpTunnels map[uint16]peel  // by destination port
-	pdus       map[Tuple]uint32 // next number of exported streams
+	stats DecodeStats
+	vias  vias
 }
 
 // NewDecoder returns a Decoder that has seen nothing yet.
-func NewDecoder() *Decoder { return &Decoder{vias: newVias(), udpTunnels: udpTunnels} }
-
-// VXLANPorts makes the Decoder look for VXLAN at UDP ports beside those it knows.
-func (d *Decoder) VXLANPorts(ports []uint16) {
-	d.udpTunnels = maps.Clone(d.udpTunnels)
-	for _, p := range ports {
-		d.udpTunnels[p] = vxlan
-	}
-}
+func NewDecoder() *Decoder { return &Decoder{vias: newVias()} }
 
 // Stats returns the counts so far.
 func (d *Decoder) Stats() DecodeStats { return d.stats }
@@ -105,8 +94,8 @@ func (at place) short() Outcome {
 }
 
 // Decode looks for a TCP segment in data, the captured part of a packet that
-// had wireLen bytes. Only with outcome TCP is seg valid as a whole; its Payload
-// is borrowed from data.
+// had wireLen bytes. With outcome TCP seg is valid as a whole, with UDP and
+// EAPOL but for what only TCP has; its Payload is borrowed from data.
 func (d *Decoder) Decode(link LinkType, data []byte, wireLen int, seg *Segment) Outcome {
 	var at place
 	d.stats.Packets++
@@ -116,6 +105,9 @@ func (d *Decoder) Decode(link LinkType, data []byte, wireLen int, seg *Segment) 
 		d.stats.Longest = max(d.stats.Longest, wireLen)
 	}
 	out := d.link(link, data, at, seg)
+	if out == EAPOL {
+		linkAddresses(link, data, seg)
+	}
 	d.stats.Outcomes[out]++
 	return out
 }

@@ -9,7 +9,6 @@ const (
 	protoUDP      = 17
 	protoRouting  = 43
 	protoFragment = 44
-	protoICMPv6   = 58
 	protoAH       = 51
 	protoDestOpts = 60
 	protoMobility = 135
@@ -144,21 +143,24 @@ func (d *Decoder) tcp(data []byte, at place, seg *Segment) Outcome {
 	return TCP
 }
 
-// udp looks for tunnels by destination port, for the source port is random.
+// udp looks for tunnels by destination port, for the source port is random, and
+// takes anything else for a datagram (RFC 768).
 func (d *Decoder) udp(data []byte, at place, seg *Segment) Outcome {
 	const header = 8
 	if len(data) < header {
 		return at.short()
 	}
 	dst := binary.BigEndian.Uint16(data[2:])
-	if p, ok := d.udpTunnels[dst]; ok {
+	if p, ok := udpTunnels[dst]; ok {
 		return d.open(p, data[header:], at, seg)
 	}
-	if looksVXLAN(data[header:], at.cut) {
-		return d.open(vxlan, data[header:], at, seg)
+	// A length of 0 is that of a jumbogram (RFC 2675 §4); one beyond the packet
+	// is a lie, or the packet was captured before the network card cut it.
+	if n := int(binary.BigEndian.Uint16(data[4:])); n >= header {
+		data, at.cut = trim(data, min(n, len(data)+at.cut))
 	}
-	if dst == 443 || binary.BigEndian.Uint16(data) == 443 {
-		return QUIC
-	}
-	return NotTCP
+	seg.Via = at.via
+	seg.SrcPort, seg.DstPort = binary.BigEndian.Uint16(data), dst
+	seg.Payload, seg.Missing = data[header:], at.cut
+	return UDP
 }

@@ -2,8 +2,9 @@ package capture
 
 import "net/netip"
 
-// Tuple is the address pair of a TCP segment in wire order, small and free of
-// pointers so that it hashes fast. IPv4 addresses are IPv4-mapped.
+// Tuple is the address pair of a segment or datagram in wire order, small and
+// free of pointers so that it hashes fast. IPv4 addresses are IPv4-mapped, link
+// addresses as [parse.LinkAddr] has them.
 type Tuple struct {
 	Src, Dst         [16]byte
 	SrcPort, DstPort uint16
@@ -21,7 +22,8 @@ const (
 	FlagURG
 )
 
-// Segment is one TCP segment as captured.
+// Segment is one TCP segment as captured, or, with Payload and Missing alone,
+// one datagram.
 type Segment struct {
 	Tuple
 	Seq, Ack uint32

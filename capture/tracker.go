@@ -7,7 +7,8 @@ import (
 	"whoasked/parse"
 )
 
-// Tracker puts TCP segments in order and hands them over as chunks.
+// Tracker puts TCP segments in order and hands them over as chunks; datagrams
+// of protocols that carry TLS it hands over as they come.
 //
 // Bytes that arrive in order are passed through without a copy. Others are kept
 // back, within [Limits], until the gap before them is filled or given up, which
@@ -44,6 +45,8 @@ type Tracker struct {
 	blocks  int32 // limit of one stream
 	recent  recent
 
+	sessions sessions
+
 	flows   []parse.Flow // by connection number
 	numbers []int        // not in use
 
@@ -61,14 +64,15 @@ type Tracker struct {
 func NewTracker(l Limits, viaName func(uint32) string, emit func(parse.Chunk) bool) *Tracker {
 	l = l.withDefaults()
 	t := &Tracker{
-		table:   newTable(),
-		limits:  l,
-		viaName: viaName,
-		emit:    emit,
-		waiting: list{head: none, tail: none},
-		pool:    newPool(l.TotalBytes),
-		blocks:  int32(max(1, l.FlowBytes/blockSize)),
-		lazy:    uint32(l.Flows / 8),
+		table:    newTable(),
+		limits:   l,
+		viaName:  viaName,
+		emit:     emit,
+		waiting:  list{head: none, tail: none},
+		sessions: newSessions(),
+		pool:     newPool(l.TotalBytes),
+		blocks:   int32(max(1, l.FlowBytes/blockSize)),
+		lazy:     uint32(l.Flows / 8),
 	}
 	for i := range t.lists {
 		t.lists[i] = list{head: none, tail: none}
@@ -148,6 +152,7 @@ func (t *Tracker) sweep(at int64) {
 			t.drop(f)
 		}
 	}
+	t.sweepSessions(at)
 }
 
 // Flush ends all connections, in the order of their latest activity, and
@@ -160,6 +165,7 @@ func (t *Tracker) Flush(end parse.End) bool {
 			t.drop(f)
 		}
 	}
+	t.flushSessions(end)
 	return !t.stopped
 }
 
@@ -235,22 +241,26 @@ func (t *Tracker) wait(f *flow, on bool) {
 	}
 }
 
+// newNumber returns a connection number that is not in use.
+func (t *Tracker) newNumber() int {
+	if n := len(t.numbers); n > 0 {
+		number := t.numbers[n-1]
+		t.numbers = t.numbers[:n-1]
+		return number
+	}
+	t.flows = append(t.flows, parse.Flow{})
+	return len(t.flows) - 1
+}
+
 // number makes a connection known to the consumer.
 func (t *Tracker) number(f *flow) {
-	if n := len(t.numbers); n > 0 {
-		f.conn = int32(t.numbers[n-1])
-		t.numbers = t.numbers[:n-1]
-	} else {
-		f.conn = int32(len(t.flows))
-		t.flows = append(t.flows, parse.Flow{})
-	}
+	f.conn = int32(t.newNumber())
 	pf := &t.flows[f.conn]
 	*pf = parse.Flow{}
 	if f.key.via != 0 && t.viaName != nil {
 		pf.Via = t.viaName(f.key.via)
 	}
-	o, a := int(f.opener), 1-int(f.opener)
-	tuple := Tuple{Src: f.key.addr(o), Dst: f.key.addr(a), SrcPort: f.key.port(o), DstPort: f.key.port(a)}
+	tuple := f.key.tuple(int(f.opener))
 	pf.Addrs = [2]netip.AddrPort{tuple.SrcAddr(), tuple.DstAddr()}
 	t.move(f, open)
 	t.stats.Connections++

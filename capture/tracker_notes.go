@@ -9,7 +9,10 @@ type TrackerStats struct {
 	Midstream     int64 // of these, without a SYN
 	OneSided      int64 // of these, ended with only one direction captured
 	Reused        int64 // of these, ended by another one between the same ports
-	Evicted       int64 // of these, given up to stay within Limits.Flows
+	Evicted       int64 // given up to stay within Limits.Flows
+	Datagrams     int64 // all that were given
+	Sessions      int64 // connections made of datagrams
+	Unfollowed    int64 // datagrams of QUIC's port that belong to no connection with a recognisable beginning
 	Gaps          int64 // runs of bytes given up
 	LostBytes     int64 // in them
 	LimitGaps     int64 // times that buffers had to be freed before their time
@@ -64,6 +67,11 @@ func (t *Tracker) Notes() []Note {
 		{
 			Kind: "stray-segments", Count: s.Strays,
 			Text: fmt.Sprintf("%d segments have sequence numbers far outside of their connection and were ignored", s.Strays),
+		},
+		{
+			Kind: "quic", Count: s.Unfollowed,
+			Text: fmt.Sprintf("%d datagrams from or to UDP port 443 belong to no QUIC or DTLS connection whose beginning was captured", s.Unfollowed),
+			Hint: "begin capturing before the connection is opened; or switch QUIC off in the browser, so that it uses TCP, and capture again",
 		},
 	}
 	notes := all[:0]

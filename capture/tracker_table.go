@@ -34,6 +34,11 @@ func (k *key) addr(end int) (a [16]byte) {
 	return a
 }
 
+// tuple returns the addresses and ports from an end to the other.
+func (k *key) tuple(src int) Tuple {
+	return Tuple{Src: k.addr(src), Dst: k.addr(1 - src), SrcPort: k.port(src), DstPort: k.port(1 - src), Via: k.via}
+}
+
 // none is the index of nothing.
 const none = -1
 

@@ -18,7 +18,7 @@ func parseCertificateRequest(body []byte, v Version) *CertificateRequest {
 	switch {
 	case v.IsTLS13():
 		return parseRequest13(body)
-	case v >= TLS12:
+	case v.TLS() >= TLS12:
 		r, _ := parseRequestTypes(body, true)
 		return r
 	case v != 0:

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Side names one end of a TCP connection by who opened it. It says nothing
-// about who is the TLS client: in FTP data or XMPP dialback connections the
-// accepter may send the ClientHello.
+// Side names one end of a connection by who opened it. It says nothing about
+// who is the TLS client: in FTP data or XMPP dialback connections the accepter
+// may send the ClientHello.
 type Side uint8
 
 const (
-	// Opener sent the first SYN, or, where no SYN was captured, is the end a
-	// source takes for it.
+	// Opener sent the first SYN or datagram, or, where that was not captured, is
+	// the end a source takes for it.
 	Opener Side = iota
 	// Accepter is the other end.
 	Accepter
@@ -28,6 +28,25 @@ func (s Side) String() string {
 	return "accepter"
 }
 
+// Proto is what carries the chunks of a connection.
+type Proto uint8
+
+const (
+	// TCP carries a stream of bytes each way.
+	TCP Proto = iota
+	// UDP carries datagrams, of QUIC or DTLS.
+	UDP
+	// EAPOL carries EAP packets in link-layer frames (IEEE 802.1X), between a
+	// supplicant, the Opener, and an authenticator, by their link addresses.
+	EAPOL
+	// RADIUS carries the EAP packets of one supplicant between an access server,
+	// the Opener, and an authentication server (RFC 3579).
+	RADIUS
+)
+
+// Datagrams reports whether chunks hold one datagram each.
+func (p Proto) Datagrams() bool { return p != TCP }
+
 // Flow says between which addresses a connection runs and by what way it was
 // seen. It is comparable. One flow can carry several connections, one after
 // the other (port reuse).
@@ -35,6 +54,8 @@ type Flow struct {
 	// Via names the layers below the innermost IP header that tell otherwise
 	// equal addresses apart: "vlan 12", "vxlan 800". Empty for none.
 	Via string
+	// Proto is what Addrs are the ends of.
+	Proto Proto
 	// Addrs holds both ends, indexed by Side.
 	Addrs [2]netip.AddrPort
 }
@@ -71,6 +92,11 @@ func (e End) String() string {
 // Chunk is the unit every source hands over: a run of bytes of one direction
 // of one connection, in stream order. Chunks of one connection arrive in
 // capture order; the same bytes may be cut into chunks in any way.
+//
+// Where Flow.Proto is not TCP, Data is exactly one datagram (UDP) or one EAP
+// packet, in the order captured, which need not be the order sent; Lost counts
+// the bytes cut from its end, not before it, and the fields Conflict and Fin
+// are not used.
 type Chunk struct {
 	// Conn numbers the connection among those open now, from 0, densely. A
 	// number is used again after a chunk with End set.

@@ -8,9 +8,9 @@ import (
 )
 
 // CommunityID returns the Community ID of the flow, version 1, by which other
-// tools know the same TCP connection; both directions share it. The seed is 0
+// tools know the same connection; both directions share it. The seed is 0
 // unless a site has agreed on another. It returns "" unless both addresses are
-// valid and of one family.
+// valid IP addresses of one family.
 func (f Flow) CommunityID(seed uint16) string {
 	a, b := f.Addrs[Opener], f.Addrs[Accepter]
 	if !a.IsValid() || !b.IsValid() || a.Addr().BitLen() != b.Addr().BitLen() {
@@ -21,12 +21,19 @@ func (f Flow) CommunityID(seed uint16) string {
 	if c := bytes.Compare(low, high); c > 0 || c == 0 && lowPort > highPort {
 		low, high, lowPort, highPort = high, low, highPort, lowPort
 	}
-	const protocolTCP = 6
+	const protocolTCP, protocolUDP = 6, 17
+	protocol := byte(protocolTCP)
+	switch f.Proto {
+	case UDP, RADIUS:
+		protocol = protocolUDP
+	case EAPOL:
+		return ""
+	}
 	buf := make([]byte, 0, 2+2*16+2+2*2)
 	buf = binary.BigEndian.AppendUint16(buf, seed)
 	buf = append(buf, low...)
 	buf = append(buf, high...)
-	buf = append(buf, protocolTCP, 0)
+	buf = append(buf, protocol, 0)
 	buf = binary.BigEndian.AppendUint16(buf, lowPort)
 	buf = binary.BigEndian.AppendUint16(buf, highPort)
 	sum := sha1.Sum(buf)

@@ -12,6 +12,7 @@ type Conn struct {
 	dirs   [2]direction
 	now    time.Time
 	recent recent // what a post-handshake round is cut from
+	grams  *datagrams
 }
 
 // Handshake returns the record of the connection so far. It is updated by Feed.
@@ -38,17 +39,24 @@ func (c *Conn) Feed(ch Chunk) []Event {
 	if ch.Lost > 0 {
 		side.Lost += int64(ch.Lost)
 		c.emit(Event{Kind: EventLost, From: ch.From, Bytes: int64(ch.Lost)})
-		d.lose(ch.Lost)
+		if !ch.Flow.Proto.Datagrams() {
+			d.lose(ch.Lost)
+		}
 	}
 	if len(ch.Data) > 0 {
 		side.Bytes += int64(len(ch.Data))
-		d.feed(ch.Data)
+		if ch.Flow.Proto.Datagrams() {
+			c.datagram(&ch)
+		} else {
+			d.feed(ch.Data)
+		}
 	}
 	if ch.Fin {
 		d.finish()
 		c.emit(Event{Kind: EventFin, From: ch.From})
 	}
 	if ch.End != Open {
+		c.grams.finish()
 		for s := range c.dirs {
 			c.dirs[s].finish()
 		}
@@ -122,7 +130,7 @@ func (h *Handshake) apply(e *Event) {
 			h.Messages = append(h.Messages, e.Message)
 		}
 		switch e.Message.Type {
-		case TypeServerKeyExchange, TypeServerHelloDone, TypeCertificateRequest:
+		case TypeServerKeyExchange, TypeServerHelloDone, TypeCertificateRequest, TypeHelloVerifyRequest:
 			h.role(e.From.Other())
 		case TypeClientKeyExchange:
 			h.role(e.From)

@@ -42,7 +42,7 @@ func ja3s(legacy Version, suite CipherSuite, extensions cryptobyte.String) strin
 	return md5Hex(b)
 }
 
-// ja4 returns the JA4 of a hello over TCP, in three parts: a readable one, a hash
+// ja4 returns the JA4 of a hello over TCP or DTLS, in three parts: a readable one, a hash
 // of the sorted suites, and a hash of the sorted extensions with the signature
 // schemes in the order sent.
 func ja4(h *ClientHello, p *helloParts) string {
@@ -52,8 +52,13 @@ func ja4(h *ClientHello, p *helloParts) string {
 		sni = 'd'
 	}
 	var buf [64]byte
-	b := append(buf[:0], 't')
-	b = append(b, ja4Version(slices.Max(h.Versions))...)
+	newest := slices.MaxFunc(h.Versions, func(a, b Version) int { return int(a.TLS()) - int(b.TLS()) })
+	transport := byte('t')
+	if newest.TLS() != newest {
+		transport = 'd'
+	}
+	b := append(buf[:0], transport)
+	b = append(b, ja4Version(newest)...)
 	b = append(b, sni)
 	b = appendCount(b, len(suites))
 	b = appendCount(b, len(extensions))
@@ -88,6 +93,12 @@ func ja4Version(v Version) string {
 		return "s3"
 	case SSL20:
 		return "s2"
+	case DTLS13:
+		return "d3"
+	case DTLS12:
+		return "d2"
+	case DTLS10:
+		return "d1"
 	}
 	return "00"
 }

@@ -35,6 +35,13 @@ type Handshake struct {
 	// by HTTP CONNECT or SOCKS, as it was written there; empty for none.
 	Target string
 
+	// Method is the EAP method that TLS runs in: "eap-tls", "peap", "eap-ttls" …,
+	// empty outside of EAP.
+	Method string
+	// QUIC is nil unless the connection is QUIC; DTLS unless it is DTLS.
+	QUIC *QUICFacts
+	DTLS bool
+
 	ClientHello *ClientHello
 	// RetryRequested is set when the server answered with a HelloRetryRequest
 	// (RFC 8446 §4.1.4).

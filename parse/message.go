@@ -10,6 +10,9 @@ func (d *direction) message(t HandshakeType, body []byte) {
 		e.Kind = EventClientHello
 		if e.ClientHello, malformed = parseClientHello(body, fp); e.ClientHello != nil {
 			e.ClientHello.At = c.now
+			if ja4 := &e.ClientHello.JA4; c.h.QUIC != nil && *ja4 != "" {
+				*ja4 = "q" + (*ja4)[1:]
+			}
 		}
 	case TypeServerHello:
 		var retry bool

@@ -29,7 +29,7 @@ func (c CipherSuite) FinishedLen() (length int, ok bool) {
 func (c CipherSuite) Sealed12(v Version, n int) []int {
 	cbc := func(block, mac int) []int {
 		iv := block
-		if v < TLS11 {
+		if v.TLS() < TLS11 {
 			iv = 0 // the IV is the last block of the record before (RFC 2246 §6.2.3.2)
 		}
 		pad := func(n int) int { return (n/block + 1) * block } // at least the padding length byte

@@ -10,7 +10,7 @@ import (
 	"whoasked/parse"
 )
 
-// Source yields the chunks of the TCP connections in one capture file.
+// Source yields the chunks of the connections in one capture file.
 type Source struct {
 	reader  *Reader
 	decoder *capture.Decoder
@@ -72,6 +72,14 @@ func (s *Source) run() error {
 			if !s.tracker.Segment(p.Time, &seg) {
 				return nil
 			}
+		case capture.UDP:
+			if !s.tracker.Datagram(p.Time, &seg) {
+				return nil
+			}
+		case capture.EAPOL:
+			if !s.tracker.EAPOL(p.Time, &seg) {
+				return nil
+			}
 		case capture.UnknownLink:
 			s.unknownLink = p.Link
 		}
@@ -104,11 +112,6 @@ func (s *Source) Notes() []capture.Note {
 			Kind: "unknown-link-type", Count: d.Outcomes[capture.UnknownLink],
 			Text: fmt.Sprintf("%d packets are of a link type that is not read, such as %d", d.Outcomes[capture.UnknownLink], s.unknownLink),
 			Hint: "capture at an Ethernet or IP interface, or with tcpdump -i any",
-		},
-		{
-			Kind: "quic", Count: d.Outcomes[capture.QUIC],
-			Text: fmt.Sprintf("%d packets look like QUIC (UDP port 443), whose TLS is not read", d.Outcomes[capture.QUIC]),
-			Hint: "switch QUIC off in the browser, so that it uses TCP, and capture again",
 		},
 		{
 			Kind: "overlong-packets", Count: f.Overlong,

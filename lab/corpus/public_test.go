@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"whoasked/attribute"
+	"whoasked/parse"
 )
 
 // truth is what tshark says about one capture.
@@ -64,7 +66,6 @@ func TestPublic(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &tr); err != nil {
 			t.Fatal(err)
 		}
-		tr.Streams = slices.DeleteFunc(tr.Streams, func(s stream) bool { return s.Transport != "tcp" })
 		if len(tr.Streams) == 0 {
 			continue
 		}
@@ -115,9 +116,9 @@ type difference struct{ stream, what, detail string }
 // compare matches tshark's streams with our connections by their ends, in order.
 func compare(tr *truth, conns []connection, counts map[string]int) []difference {
 	slices.SortStableFunc(conns, func(a, b connection) int { return a.Start.Compare(b.Start) })
-	byEnds := make(map[pair][]*connection)
+	byEnds := make(map[way][]*connection)
 	for i := range conns {
-		p := pairOf(&conns[i])
+		p := wayOf(&conns[i])
 		byEnds[p] = append(byEnds[p], &conns[i])
 	}
 	var out []difference
@@ -142,7 +143,7 @@ func compare(tr *truth, conns []connection, counts map[string]int) []difference 
 			out = append(out, difference{s.Stream, ours, detail})
 			continue
 		}
-		if c.verdict.Asked == attribute.Yes && len(s.Requests) > 0 && s.Requests[0].From != c.verdict.By.String() {
+		if c.verdict.Asked == attribute.Yes && len(s.Requests) > 0 && s.Requests[0].From != parse.EndName(c.verdict.By) {
 			out = append(out, difference{s.Stream, "asker", fmt.Sprintf("tshark %s, we %s", s.Requests[0].From, c.verdict.By)})
 		}
 		if c.ClientHello != nil && s.SNI != "" && c.ClientHello.ServerName != s.SNI {
@@ -159,23 +160,39 @@ func compare(tr *truth, conns []connection, counts map[string]int) []difference 
 }
 
 // wireshark writes a version as tshark does.
-var wireshark = strings.NewReplacer("SSL 3.0", "SSLv3", "SSL 2.0", "SSLv2", " draft ", "-draft", " fb", "-fb", "TLS ", "TLSv")
+var wireshark = strings.NewReplacer("SSL 3.0", "SSLv3", "SSL 2.0", "SSLv2", " draft ", "-draft", " fb", "-fb", "TLS ", "TLSv", "DTLS ", "DTLSv")
+
+// way is how tshark and we know a connection.
+type way struct {
+	transport string
+	pair
+}
+
+func wayOf(c *connection) way {
+	names := map[parse.Proto]string{parse.TCP: "tcp", parse.UDP: "udp", parse.EAPOL: "eap", parse.RADIUS: "radius"}
+	return way{names[c.Flow.Proto], pairOf(c)}
+}
 
 // next takes the first connection left between the ends of a stream.
-func next(byEnds map[pair][]*connection, s *stream) *connection {
-	a, err1 := netip.ParseAddrPort(s.Client)
-	b, err2 := netip.ParseAddrPort(s.Server)
-	if err1 != nil || err2 != nil {
-		return nil
-	}
+func next(byEnds map[way][]*connection, s *stream) *connection {
+	a, b := endOf(s.Client), endOf(s.Server)
 	p := pair{a, b}
 	if a.Compare(b) > 0 {
 		p = pair{b, a}
 	}
-	left := byEnds[p]
+	left := byEnds[way{s.Transport, p}]
 	if len(left) == 0 {
 		return nil
 	}
-	byEnds[p] = left[1:]
+	byEnds[way{s.Transport, p}] = left[1:]
 	return left[0]
+}
+
+// endOf reads an address and port, or a link address.
+func endOf(s string) netip.AddrPort {
+	if mac, err := net.ParseMAC(s); err == nil {
+		return netip.AddrPortFrom(parse.LinkAddr(mac), 0)
+	}
+	a, _ := netip.ParseAddrPort(s)
+	return a
 }

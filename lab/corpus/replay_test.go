@@ -62,11 +62,6 @@ func (c *connection) ends() (client, server netip.AddrPort) {
 
 // judge runs the line over packets: decode, put in order, parse, judge.
 func judge(pkts []packet) []connection {
-	return follow(pkts, func(*parse.Handshake) {})
-}
-
-// follow is judge with a look at every connection after each of its chunks.
-func follow(pkts []packet, look func(*parse.Handshake)) []connection {
 	parser := parse.NewParser(parse.Options{})
 	conns := map[int]*parse.Conn{}
 	var out []connection
@@ -78,7 +73,6 @@ func follow(pkts []packet, look func(*parse.Handshake)) []connection {
 			conns[ch.Conn] = c
 		}
 		c.Feed(ch)
-		look(c.Handshake())
 		if ch.End != parse.Open {
 			delete(conns, ch.Conn)
 			if h := c.Handshake(); h.TLS {
@@ -89,8 +83,13 @@ func follow(pkts []packet, look func(*parse.Handshake)) []connection {
 	})
 	for i := range pkts {
 		var seg capture.Segment
-		if dec.Decode(pkts[i].link, pkts[i].data, pkts[i].wire, &seg) == capture.TCP {
+		switch dec.Decode(pkts[i].link, pkts[i].data, pkts[i].wire, &seg) {
+		case capture.TCP:
 			tracker.Segment(pkts[i].at, &seg)
+		case capture.UDP:
+			tracker.Datagram(pkts[i].at, &seg)
+		case capture.EAPOL:
+			tracker.EAPOL(pkts[i].at, &seg)
 		}
 	}
 	tracker.Flush(parse.CaptureEnd)
