@@ -15,6 +15,8 @@ const (
 	// leastCertificate is below any Certificate, CertificateVerify and Finished
 	// in one record, and above any of the other contents.
 	leastCertificate = 300
+	// maxFlight is how many records a flight with a certificate may take.
+	maxFlight = 8
 )
 
 // flightKind is what a TLS 1.3 client's second flight holds.
@@ -135,7 +137,7 @@ func finishedBehind(second int, suite parse.CipherSuite) string {
 func (v *view) readCertificateFlight(suite parse.CipherSuite, fin int) flight {
 	recs := v.sealedC
 	first := int(recs[0].Len)
-	for i := 2; i < len(recs) && i < 8 && !recs[i].Gap; i++ {
+	for i := 2; i < len(recs) && i < maxFlight && !recs[i].Gap; i++ {
 		for _, pad := range []int{0, jssePadding} {
 			if int(recs[i].Len) == fin+pad && isCertificateVerify(suite, int(recs[i-1].Len)-pad) && first >= 100 {
 				return flight{flightCert, i + 1, fmt.Sprintf(

@@ -46,27 +46,34 @@ func clientFlightLarge(v *view) finding {
 // sent: EncryptedExtensions, [CertificateRequest,] Certificate,
 // CertificateVerify, Finished. Exact lengths of the last two prove the framing.
 func serverFraming(v *view) finding {
+	f, _ := v.framing()
+	return f
+}
+
+// framing is the finding of serverFraming, and whether more records could still
+// change it.
+func (v *view) framing() (f finding, final bool) {
 	if !v.tls13 || v.ServerHello.PSK {
-		return finding{}
+		return finding{}, true
 	}
 	suite := v.ServerHello.Cipher
 	fin, ok := suite.FinishedLen()
 	if !ok {
-		return finding{}
+		return finding{}, true
 	}
 	recs := joinFragments(v.sealedS)
 	for i, r := range recs {
 		if r.Gap || i > 4 {
-			return finding{}
+			return finding{}, true
 		}
 		for _, pad := range []int{0, jssePadding} {
 			if i < 3 || int(r.Len) != fin+pad || !isCertificateVerify(suite, int(recs[i-1].Len)-pad) {
 				continue
 			}
-			return framed(suite, recs[:i+1], pad)
+			return framed(suite, recs[:i+1], pad), true
 		}
 	}
-	return finding{}
+	return finding{}, len(recs) > 4 || v.Tape.Full
 }
 
 // framed judges a server flight of four or five records whose last two are

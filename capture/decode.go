@@ -1,5 +1,7 @@
 package capture
 
+import "maps"
+
 // LinkType says what a captured packet begins with: a LINKTYPE_ value of the
 // registry that pcap and pcapng share.
 type LinkType uint16
@@ -50,6 +52,8 @@ type DecodeStats struct {
 	// Foreign counts encapsulations opened by gopacket, and Panics those of them
 	// it could not bear. Such a packet is Bad.
 	Foreign, Panics int64
+	// Opaque counts the packets of tunnels that cannot be looked into.
+	Opaque [numOpaques]int64
 	// ViaOverflow counts encapsulations that found the table of names full.
 	ViaOverflow int64
 }
@@ -62,12 +66,22 @@ const maxDepth = 8
 // opened by gopacket, whose result is again an EtherType and bytes to walk. A
 // Decoder is for one goroutine.
 type Decoder struct {
-	stats DecodeStats
-	vias  vias
+	stats      DecodeStats
+	vias       vias
+	udpTunnels map[uint16]peel  // by destination port
+	pdus       map[Tuple]uint32 // next number of exported streams
 }
 
 // NewDecoder returns a Decoder that has seen nothing yet.
-func NewDecoder() *Decoder { return &Decoder{vias: newVias()} }
+func NewDecoder() *Decoder { return &Decoder{vias: newVias(), udpTunnels: udpTunnels} }
+
+// VXLANPorts makes the Decoder look for VXLAN at UDP ports beside those it knows.
+func (d *Decoder) VXLANPorts(ports []uint16) {
+	d.udpTunnels = maps.Clone(d.udpTunnels)
+	for _, p := range ports {
+		d.udpTunnels[p] = vxlan
+	}
+}
 
 // Stats returns the counts so far.
 func (d *Decoder) Stats() DecodeStats { return d.stats }

@@ -17,6 +17,16 @@ const (
 	viaEtherIP
 	viaIPinIP
 	via6in4
+	viaERSPAN1
+	viaL2TP
+	viaL2TP3
+	viaTeredo
+	viaLISP
+	viaCAPWAP
+	viaTZSP
+	viaNSH
+	viaPBB
+	viaWCCP
 )
 
 // viaKinds says how each kind reads. Only what is the same in both directions
@@ -37,6 +47,16 @@ var viaKinds = [...]struct {
 	viaEtherIP: {"etherip", false},
 	viaIPinIP:  {"ipip", false},
 	via6in4:    {"6in4", false},
+	viaERSPAN1: {"erspan", false},
+	viaL2TP:    {"l2tp", false},
+	viaL2TP3:   {"l2tpv3", false},
+	viaTeredo:  {"teredo", false},
+	viaLISP:    {"lisp", false},
+	viaCAPWAP:  {"capwap", false},
+	viaTZSP:    {"tzsp", false},
+	viaNSH:     {"nsh", false},
+	viaPBB:     {"pbb", true},
+	viaWCCP:    {"wccp", false},
 }
 
 const (

@@ -9,6 +9,7 @@ const (
 	protoUDP      = 17
 	protoRouting  = 43
 	protoFragment = 44
+	protoICMPv6   = 58
 	protoAH       = 51
 	protoDestOpts = 60
 	protoMobility = 135
@@ -151,8 +152,11 @@ func (d *Decoder) udp(data []byte, at place, seg *Segment) Outcome {
 		return at.short()
 	}
 	dst := binary.BigEndian.Uint16(data[2:])
-	if p, ok := udpTunnels[dst]; ok {
+	if p, ok := d.udpTunnels[dst]; ok {
 		return d.open(p, data[header:], at, seg)
+	}
+	if looksVXLAN(data[header:], at.cut) {
+		return d.open(vxlan, data[header:], at, seg)
 	}
 	// A length of 0 is that of a jumbogram (RFC 2675 §4); one beyond the packet
 	// is a lie, or the packet was captured before the network card cut it.

@@ -62,6 +62,11 @@ func (c *connection) ends() (client, server netip.AddrPort) {
 
 // judge runs the line over packets: decode, put in order, parse, judge.
 func judge(pkts []packet) []connection {
+	return follow(pkts, func(*parse.Handshake) {})
+}
+
+// follow is judge with a look at every connection after each of its chunks.
+func follow(pkts []packet, look func(*parse.Handshake)) []connection {
 	parser := parse.NewParser(parse.Options{})
 	conns := map[int]*parse.Conn{}
 	var out []connection
@@ -73,6 +78,7 @@ func judge(pkts []packet) []connection {
 			conns[ch.Conn] = c
 		}
 		c.Feed(ch)
+		look(c.Handshake())
 		if ch.End != parse.Open {
 			delete(conns, ch.Conn)
 			if h := c.Handshake(); h.TLS {

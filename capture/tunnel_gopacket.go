@@ -46,31 +46,14 @@ type builder struct {
 	layers    int
 	truncated bool
 	empty     bool // a layer holds nothing
-	wrong     bool // not the protocol its port promised
 	found     inner
 }
 
 // AddLayer notes what tells otherwise equal addresses apart.
 func (b *builder) AddLayer(l gopacket.Layer) {
 	b.last = l
-	switch l := l.(type) {
-	case *layers.VXLAN:
-		b.wrong = !l.ValidIDFlag
-		b.note(viaVXLAN, l.VNI)
-	case *layers.Geneve:
-		b.note(viaGeneve, l.VNI)
-	case *layers.ERSPANII:
-		b.note(viaERSPAN, uint32(l.SessionID))
-	case *layers.PPPoE:
-		b.note(viaPPPoE, uint32(l.SessionId))
-	case *layers.GRE:
-		b.note(viaGRE, 0)
-	case *layers.EtherIP:
+	if _, ok := l.(*layers.EtherIP); ok {
 		b.note(viaEtherIP, 0)
-	case *layers.MPLS:
-		if l.StackBottom {
-			b.note(viaMPLS, 0)
-		}
 	}
 }
 
@@ -82,20 +65,16 @@ func (b *builder) note(kind viaKind, number uint32) {
 func (b *builder) NextDecoder(next gopacket.Decoder) error {
 	data := b.last.LayerPayload()
 	b.empty = len(data) == 0
-	if b.wrong || b.empty {
+	if b.empty {
 		return nil
 	}
 	etherType, known := uint16(0), true
 	switch next := next.(type) {
 	case layers.EthernetType:
 		etherType = uint16(next)
-	case layers.ProtocolGuessingDecoder:
-		etherType, data = mplsPayload(data)
 	case layers.LinkType:
 		known = next == layers.LinkTypeEthernet
 		etherType = etherBridged
-	case layers.PPPType:
-		etherType, known = pppEtherType(next)
 	case gopacket.LayerType:
 		etherType, known = layerEtherType(next)
 	default:
@@ -111,18 +90,6 @@ func (b *builder) NextDecoder(next gopacket.Decoder) error {
 	return next.Decode(data, b)
 }
 
-func pppEtherType(t layers.PPPType) (uint16, bool) {
-	switch t {
-	case layers.PPPTypeIPv4:
-		return etherIPv4, true
-	case layers.PPPTypeIPv6:
-		return etherIPv6, true
-	case layers.PPPTypeMPLSUnicast, layers.PPPTypeMPLSMulticast:
-		return uint16(layers.EthernetTypeMPLSUnicast), true
-	}
-	return 0, false
-}
-
 func layerEtherType(t gopacket.LayerType) (uint16, bool) {
 	switch t {
 	case layers.LayerTypeIPv4:
@@ -131,6 +98,8 @@ func layerEtherType(t gopacket.LayerType) (uint16, bool) {
 		return etherIPv6, true
 	case layers.LayerTypeEthernet:
 		return etherBridged, true
+	case layers.LayerTypeDot11:
+		return etherWiFi, true
 	}
 	return 0, false
 }

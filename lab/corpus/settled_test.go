@@ -1,0 +1,107 @@
+package corpus
+
+import (
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"whoasked/attribute"
+	"whoasked/capture/file"
+	"whoasked/parse"
+)
+
+// early follows packets and returns how many connections were settled, and
+// decided, before they ended. It fails where a verdict differs in any field from
+// what it was when the connection was first found to be settled, and where the
+// answer differs from that of the connection when it was first found to be
+// decided, unless a request came later.
+func early(t *testing.T, what string, pkts []packet) (settled, decided, all int) {
+	t.Helper()
+	atSettled := make(map[*parse.Handshake]attribute.Verdict)
+	atDecided := make(map[*parse.Handshake]attribute.Verdict)
+	conns := follow(pkts, func(h *parse.Handshake) {
+		if h.End != parse.Open || !h.TLS {
+			return
+		}
+		if _, known := atDecided[h]; !known && attribute.Decided(h) {
+			atDecided[h] = attribute.Judge(h)
+		}
+		if _, known := atSettled[h]; attribute.Settled(h) {
+			if !known {
+				atSettled[h] = attribute.Judge(h)
+			}
+			if _, known := atDecided[h]; !known {
+				t.Errorf("%s: %v: settled but not decided", what, h.Flow.Addrs)
+			}
+		} else if known {
+			t.Errorf("%s: %v: settled no more", what, h.Flow.Addrs)
+		}
+	})
+	for _, c := range conns {
+		if v, ok := atDecided[c.Handshake]; ok {
+			decided++
+			if later := c.verdict.Asked == attribute.Yes && c.verdict.When != attribute.InHandshake; v.Asked != c.verdict.Asked && !later &&
+				c.verdict.Asked != attribute.Unknown {
+				t.Errorf("%s: %v: decided %+v, in the end %+v", what, c.Flow.Addrs, v, c.verdict)
+			}
+		}
+		if v, ok := atSettled[c.Handshake]; ok {
+			settled++
+			if !reflect.DeepEqual(v, c.verdict) {
+				t.Errorf("%s: %v: settled on\n%+v, in the end\n%+v", what, c.Flow.Addrs, v, c.verdict)
+			}
+		}
+	}
+	return settled, decided, len(conns)
+}
+
+// TestSettledGenerated: crypto/tls at both ends, of which every connection has
+// to be decided, and those of TLS 1.3 settled.
+func TestSettledGenerated(t *testing.T) {
+	pkts, _ := generated(t, 600)
+	settled, decided, all := early(t, "generated", pkts)
+	t.Logf("%d connections, %d decided, %d settled before their end", all, decided, settled)
+	if all == 0 || decided != all {
+		t.Errorf("%d of %d connections were decided before their end", decided, all)
+	}
+	tls13 := 0
+	for _, c := range judge(pkts) {
+		if c.ServerHello != nil && c.ServerHello.Version.IsTLS13() && c.verdict.Asked == attribute.No {
+			tls13++
+		}
+	}
+	if settled < tls13 {
+		t.Errorf("%d connections settled, though %d of TLS 1.3 were not asked, nor can be later", settled, tls13)
+	}
+}
+
+// TestSettledShared: other people's software.
+func TestSettledShared(t *testing.T) {
+	dir := shared(t)
+	var settled, decided, all int
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if ext := filepath.Ext(name); ext != ".pcap" && ext != ".pcapng" {
+			return nil
+		}
+		r, err := file.Open(name)
+		if err != nil {
+			return nil // no capture, or of another kind
+		}
+		r.Close()
+		base, _ := filepath.Rel(dir, name)
+		s, k, n := early(t, base, load(t, name))
+		settled, decided, all = settled+s, decided+k, all+n
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d connections, %d decided, %d settled before their end", all, decided, settled)
+	if settled == 0 || decided == 0 {
+		t.Error("none was settled or decided before its end")
+	}
+}
