@@ -19,7 +19,7 @@ const (
 	Truncated
 	// Bad is a packet whose headers contradict themselves.
 	Bad
-	// Fragment is a part of a fragmented IP packet.
+	// Fragment is a part of an IP packet that is not complete with it.
 	Fragment
 	// UDP is a datagram; Payload and Missing of its segment are the datagram's.
 	UDP
@@ -52,6 +52,7 @@ type DecodeStats struct {
 	// Foreign counts encapsulations opened by gopacket, and Panics those of them
 	// it could not bear. Such a packet is Bad.
 	Foreign, Panics int64
+	Fragments       FragmentStats
 	// Opaque counts the packets of tunnels that cannot be looked into.
 	Opaque [numOpaques]int64
 	// ViaOverflow counts encapsulations that found the table of names full.
@@ -68,7 +69,9 @@ const maxDepth = 8
 type Decoder struct {
 	stats      DecodeStats
 	vias       vias
-	udpTunnels map[uint16]peel  // by destination port
+	udpTunnels map[uint16]peel // by destination port
+	fragments  fragments
+	now        int64
 	pdus       map[Tuple]uint32 // next number of exported streams
 }
 
@@ -84,7 +87,15 @@ func (d *Decoder) VXLANPorts(ports []uint16) {
 }
 
 // Stats returns the counts so far.
-func (d *Decoder) Stats() DecodeStats { return d.stats }
+func (d *Decoder) Stats() DecodeStats {
+	s := d.stats
+	s.Fragments = d.fragments.count()
+	return s
+}
+
+// Advance tells when the next packet was captured, in nanoseconds since the Unix
+// epoch. Fragments are waited for by that clock, which may jump.
+func (d *Decoder) Advance(at int64) { d.now = at }
 
 // ViaName returns the name of the encapsulations with that index, outermost
 // first: "vlan 12", "vlan 12/vxlan 800"; empty for none.
@@ -109,10 +120,14 @@ func (at place) short() Outcome {
 
 // Decode looks for a TCP segment in data, the captured part of a packet that
 // had wireLen bytes. With outcome TCP seg is valid as a whole, with UDP and
-// EAPOL but for what only TCP has; its Payload is borrowed from data.
+// EAPOL but for what only TCP has; its Payload is borrowed from data, or, where
+// that completes a fragmented packet, from the Decoder until the next call.
 func (d *Decoder) Decode(link LinkType, data []byte, wireLen int, seg *Segment) Outcome {
 	var at place
 	d.stats.Packets++
+	if len(d.fragments.out) > 0 {
+		d.fragments.release()
+	}
 	if wireLen > len(data) {
 		at.cut = wireLen - len(data)
 		d.stats.Cut++

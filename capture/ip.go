@@ -34,15 +34,16 @@ func (d *Decoder) ip4(data []byte, at place, seg *Segment) Outcome {
 		return Bad
 	}
 	data, at.cut = trim(data, total)
-	const moreOrOffset = 0x3fff
-	if binary.BigEndian.Uint16(data[6:])&moreOrOffset != 0 {
-		return Fragment
-	}
 	if head > len(data) {
 		return at.short()
 	}
 	mapIPv4(&seg.Src, data[12:16])
 	mapIPv4(&seg.Dst, data[16:20])
+	const moreOrOffset = 0x3fff
+	if binary.BigEndian.Uint16(data[6:])&moreOrOffset != 0 {
+		f := fragment4(data, head, at)
+		return d.fragment(&f, at, seg)
+	}
 	return d.transport(data[9], data[head:], at, seg)
 }
 
@@ -106,7 +107,8 @@ func (d *Decoder) transport(proto uint8, data []byte, at place, seg *Segment) Ou
 			}
 			const moreOrOffset = 0xfff9
 			if binary.BigEndian.Uint16(data[2:])&moreOrOffset != 0 {
-				return Fragment
+				f := fragment6(data, at)
+				return d.fragment(&f, at, seg)
 			}
 		default:
 			if p, ok := ipTunnels[proto]; ok {

@@ -67,6 +67,7 @@ func (s *Source) run() error {
 		if p.Time < last {
 			s.backwards++
 		}
+		s.decoder.Advance(p.Time)
 		switch s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg) {
 		case capture.TCP:
 			if !s.tracker.Segment(p.Time, &seg) {
