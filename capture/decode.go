@@ -57,6 +57,15 @@ type DecodeStats struct {
 	Opaque [numOpaques]int64
 	// ViaOverflow counts encapsulations that found the table of names full.
 	ViaOverflow int64
+	// UnknownLink is one of the link types without a row.
+	UnknownLink LinkType
+	// Oversize counts TCP packets longer than any frame; LongestTCP is the
+	// longest, in bytes.
+	Oversize   int64
+	LongestTCP int
+	// Summed counts TCP checksums looked at, a sample. Of these Unsummed are left
+	// to the network card, and WrongSums fit nothing.
+	Summed, Unsummed, WrongSums int64
 }
 
 // maxDepth bounds encapsulations within each other. Real ones stay below 4.
@@ -73,6 +82,8 @@ type Decoder struct {
 	fragments  fragments
 	now        int64
 	pdus       map[Tuple]uint32 // next number of exported streams
+	suspects   map[uint16]*suspect
+	looked     int64 // datagrams that may be a tunnel's
 }
 
 // NewDecoder returns a Decoder that has seen nothing yet.
@@ -134,8 +145,14 @@ func (d *Decoder) Decode(link LinkType, data []byte, wireLen int, seg *Segment) 
 		d.stats.Longest = max(d.stats.Longest, wireLen)
 	}
 	out := d.link(link, data, at, seg)
-	if out == EAPOL {
+	switch {
+	case out == EAPOL:
 		linkAddresses(link, data, seg)
+	case out == UnknownLink:
+		d.stats.UnknownLink = link
+	case wireLen > longestFrame && out == TCP && !isLoopback(&seg.Src):
+		d.stats.Oversize++
+		d.stats.LongestTCP = max(d.stats.LongestTCP, wireLen)
 	}
 	d.stats.Outcomes[out]++
 	return out

@@ -135,6 +135,9 @@ func (d *Decoder) tcp(data []byte, at place, seg *Segment) Outcome {
 	if head < minHeader || payload < 0 {
 		return Bad
 	}
+	if sampled(d.stats.Outcomes[TCP]) {
+		d.checkSum(data, at, seg)
+	}
 	seg.Via = at.via
 	seg.SrcPort = binary.BigEndian.Uint16(data)
 	seg.DstPort = binary.BigEndian.Uint16(data[2:])
@@ -160,6 +163,7 @@ func (d *Decoder) udp(data []byte, at place, seg *Segment) Outcome {
 	if looksVXLAN(data[header:], at.cut) {
 		return d.open(vxlan, data[header:], at, seg)
 	}
+	d.look(dst, data[header:], at.cut)
 	// A length of 0 is that of a jumbogram (RFC 2675 §4); one beyond the packet
 	// is a lie, or the packet was captured before the network card cut it.
 	if n := int(binary.BigEndian.Uint16(data[4:])); n >= header {

@@ -17,8 +17,7 @@ type Source struct {
 	limits  capture.Limits
 	tracker *capture.Tracker // from the call of Chunks on
 
-	backwards   int64            // packets older than the one before
-	unknownLink capture.LinkType // one of those without a row
+	backwards int64 // packets older than the one before
 }
 
 var _ capture.Source = (*Source)(nil)
@@ -81,8 +80,6 @@ func (s *Source) run() error {
 			if !s.tracker.EAPOL(p.Time, &seg) {
 				return nil
 			}
-		case capture.UnknownLink:
-			s.unknownLink = p.Link
 		}
 	}
 }
@@ -93,27 +90,8 @@ func (s *Source) Decoded() capture.DecodeStats { return s.decoder.Stats() }
 // Notes returns what is to be said about the capture itself; it is complete
 // after Chunks. What did not occur is left out.
 func (s *Source) Notes() []capture.Note {
-	d, f := s.decoder.Stats(), s.reader.Stats()
+	f := s.reader.Stats()
 	all := []capture.Note{
-		{
-			Kind: "truncated-packets", Count: d.Cut,
-			Text: fmt.Sprintf("%d of %d packets were captured only in part", d.Cut, d.Packets),
-			Hint: snapHint(d.Longest),
-		},
-		{
-			Kind: "fragments", Count: d.Outcomes[capture.Fragment],
-			Text: fmt.Sprintf("%d fragments of IP packets were not put together", d.Outcomes[capture.Fragment]),
-			Hint: "what they carried is missing from its connections: capture where packets are whole",
-		},
-		{
-			Kind: "bad-packets", Count: d.Outcomes[capture.Bad],
-			Text: fmt.Sprintf("%d packets have headers that contradict themselves", d.Outcomes[capture.Bad]),
-		},
-		{
-			Kind: "unknown-link-type", Count: d.Outcomes[capture.UnknownLink],
-			Text: fmt.Sprintf("%d packets are of a link type that is not read, such as %d", d.Outcomes[capture.UnknownLink], s.unknownLink),
-			Hint: "capture at an Ethernet or IP interface, or with tcpdump -i any",
-		},
 		{
 			Kind: "overlong-packets", Count: f.Overlong,
 			Text: fmt.Sprintf("%d packets are longer than %d KiB and were passed over", f.Overlong, maxPacket>>10),
@@ -127,12 +105,8 @@ func (s *Source) Notes() []capture.Note {
 			Text: fmt.Sprintf("%d times a packet is older than the one before it", s.backwards),
 			Hint: "interfaces captured together or a clock that was set; reordercap sorts a file",
 		},
-		{
-			Kind: "many-encapsulations", Count: d.ViaOverflow,
-			Text: fmt.Sprintf("%d packets came by encapsulations too many to tell apart", d.ViaOverflow),
-		},
 	}
-	var notes []capture.Note
+	notes := s.decoder.Notes()
 	for _, n := range all {
 		if n.Count > 0 {
 			notes = append(notes, n)
@@ -142,14 +116,4 @@ func (s *Source) Notes() []capture.Note {
 		notes = append(notes, s.tracker.Notes()...)
 	}
 	return notes
-}
-
-// snapHint says how to capture whole packets, the longest of which had that
-// many bytes.
-func snapHint(longest int) string {
-	const whole = "capture whole packets, with tcpdump -s 0"
-	if longest > maxPacket {
-		return whole // no snap length is that long: the file lies
-	}
-	return fmt.Sprintf("%s or a snap length of at least %d bytes", whole, longest)
 }

@@ -144,7 +144,7 @@ func TestNotes(t *testing.T) {
 	}
 	for kind, text := range map[string]string{
 		"truncated-packets": "1 of 8 packets were captured only in part; capture whole packets, with tcpdump -s 0 or a snap length of at least 65 bytes",
-		"fragments":         "1 fragments",
+		"fragments":         "1 IP packets",
 		"bad-packets":       "1 packets",
 		"unknown-link-type": "such as 147",
 		"quic":              "switch QUIC off",
