@@ -29,6 +29,7 @@ type Config struct {
 	Limits Limits
 	Log    Log
 	Hops   attribute.Hops
+	Relay  Relay
 }
 
 // Limits bounds what following TCP streams may cost.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -58,7 +59,37 @@ var settings = []setting{
 		oneOf("debug", "info", "warn", "error"), func(c *Config) *string { return &c.Log.Level }),
 	row("hops", "", "", "give an endpoint a name, as `NAME=WHAT`: WHAT is an address, a host name or a fingerprint",
 		hopList, func(c *Config) *attribute.Hops { return &c.Hops }),
+	row("relay.listen", "", "", "accept clients at `ADDRESS:PORT`; each may be followed by its own --to",
+		listOf(listenAddress), func(c *Config) *[]string { return &c.Relay.Listen }),
+	row("relay.to", "", "", "lead them to `WHERE`: HOST:PORT, or a way to find out: "+strings.Join(Ways, ", "),
+		listOf(destination), func(c *Config) *[]string { return &c.Relay.To }),
+	row("relay.allow", "", "", "let clients in from `ADDRESS[/BITS]` only",
+		listOf(addressRange), func(c *Config) *[]attribute.Range { return &c.Relay.Allow }),
+	row("relay.targets", "", "", "let clients go to `WHERE` only: ADDRESS[/BITS][:PORT] or NAME[:PORT], with * for any letters",
+		listOf(targetRule), func(c *Config) *[]Target { return &c.Relay.Targets }),
+	row("relay.resolver", "", "", "ask the DNS server at `ADDRESS[:PORT]` for targets, and no hosts file",
+		resolver, func(c *Config) *string { return &c.Relay.Resolver }),
+	row("relay.timeout", "", "10s", "give up connecting to a target after `TIME`",
+		period, func(c *Config) *timeSpan { return &c.Relay.Timeout }),
+	row("relay.handshake", "", "10s", "give clients `TIME` to say where they want to go",
+		period, func(c *Config) *timeSpan { return &c.Relay.Handshake }),
+	row("relay.idle", "", "1h", "end a connection after `TIME` without a byte",
+		period, func(c *Config) *timeSpan { return &c.Relay.Idle }),
+	row("relay.drain", "", "10s", "give connections `TIME` to end by themselves when stopping",
+		period, func(c *Config) *timeSpan { return &c.Relay.Drain }),
+	row("relay.max-connections", "", "4096", "relay at most `N` connections at one time",
+		whole(1, 1_000_000), func(c *Config) *int { return &c.Relay.MaxConnections }),
+	row("relay.max-per-client", "", "1024", "relay at most `N` connections of one client at one time",
+		whole(1, 1_000_000), func(c *Config) *int { return &c.Relay.MaxPerClient }),
+	row("relay.max-rate", "", "500", "let a client open at most `N` connections a second",
+		whole(1, 1_000_000), func(c *Config) *int { return &c.Relay.MaxRate }),
+	row("relay.tap-bytes", "", "8MiB", "keep at most `SIZE` for the parser; what goes beyond is relayed unseen",
+		size(64<<10, 1<<30), func(c *Config) *Bytes { return &c.Relay.TapBytes }),
 }
+
+// groups are the keys in front whose settings matter to one command only, which
+// has them as flags without the group's name.
+var groups = []string{"relay"}
 
 // row builds a setting of type T from how to read it and where it belongs.
 func row[T any](key, short, def, help string, k kind[T], field func(*Config) *T) setting {
@@ -81,7 +112,17 @@ const envPrefix = "WHOASKED_"
 // fileFlag names the file itself; it cannot be set in the file.
 const fileFlag = "config"
 
-func (s *setting) flag() string { return strings.ReplaceAll(s.key, ".", "-") }
+func (s *setting) flag() string {
+	return strings.ReplaceAll(strings.TrimPrefix(s.key, s.group()+"."), ".", "-")
+}
+
+// group is the command whose setting it is, empty for all of them.
+func (s *setting) group() string {
+	if g, _, _ := strings.Cut(s.key, "."); slices.Contains(groups, g) {
+		return g
+	}
+	return ""
+}
 
 func (s *setting) env() string {
 	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.key))
@@ -103,11 +144,18 @@ func All() []Setting {
 	return out
 }
 
-// AddFlags adds a flag for every setting, and --config, to a set.
-func AddFlags(fs *pflag.FlagSet) {
+// Groups lists the commands that have settings of their own.
+func Groups() []string { return slices.Clone(groups) }
+
+// AddFlags adds a flag for every setting that matters to all commands, or to one
+// of those named, and --config, to a set.
+func AddFlags(fs *pflag.FlagSet, commands ...string) {
 	fs.String(fileFlag, "", "read settings from `FILE` (default whoasked.yaml here, then in the user's configuration directory)")
 	for i := range settings {
 		s := &settings[i]
+		if g := s.group(); g != "" && !slices.Contains(commands, g) {
+			continue
+		}
 		f := fs.VarPF(&text{value: s.def, list: s.list, toggle: s.toggle}, s.flag(), s.short, s.help)
 		if s.toggle {
 			f.NoOptDefVal = "true"

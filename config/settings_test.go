@@ -15,7 +15,7 @@ import (
 
 func TestEverySettingIsComplete(t *testing.T) {
 	flags := pflag.NewFlagSet("whoasked", pflag.ContinueOnError)
-	config.AddFlags(flags)
+	config.AddFlags(flags, config.Groups()...)
 	l, err := load(t, "", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +73,11 @@ hops:
     certificates: ["AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89"]
   - name: apim
     addresses: 198.18.1.30
+relay:
+  listen: [127.0.0.1:8443, "[::1]:3128"]
+  to: ["www.contoso.test:443", connect]
+  targets: [198.18.0.0/24:443, "*.contoso.test", "www.fabrikam.test:443", "[2001:db8::1]:443"]
+  resolver: 198.18.0.53
 `
 
 // TestListingReadsBack holds "whoasked config" to its promise of being a file.

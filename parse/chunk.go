@@ -112,6 +112,10 @@ type Chunk struct {
 	// Lost counts the bytes missing in this direction just before Data: not
 	// captured, cut by the snap length, or given up waiting for.
 	Lost int
+	// Skipped counts the bytes just before Data, beside Lost, that were seen but
+	// not handed over because they lie in the body of a record that is passed
+	// over by its length; see Sieve.
+	Skipped int
 	// Conflict counts bytes that arrived again with different content since
 	// the last chunk; the first copy was kept.
 	Conflict int

@@ -39,9 +39,10 @@ func (c *Conn) Feed(ch Chunk) []Event {
 	if ch.Lost > 0 {
 		side.Lost += int64(ch.Lost)
 		c.emit(Event{Kind: EventLost, From: ch.From, Bytes: int64(ch.Lost)})
-		if !ch.Flow.Proto.Datagrams() {
-			d.lose(ch.Lost)
-		}
+	}
+	if missing := ch.Lost + ch.Skipped; missing > 0 && !ch.Flow.Proto.Datagrams() {
+		side.Bytes += int64(ch.Skipped)
+		d.lose(missing)
 	}
 	if len(ch.Data) > 0 {
 		side.Bytes += int64(len(ch.Data))

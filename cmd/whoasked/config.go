@@ -26,15 +26,16 @@ func newConfig(t *terminal) *cobra.Command {
 			return loaded.Write(cmd.OutOrStdout())
 		},
 	}
-	addSettings(cmd)
+	addSettings(cmd, config.Groups()...)
 	return cmd
 }
 
-// addSettings gives a command all settings as flags.
-func addSettings(cmd *cobra.Command) {
-	config.AddFlags(cmd.Flags())
+// addSettings gives a command the settings of all commands as flags, and those
+// of groups.
+func addSettings(cmd *cobra.Command, groups ...string) {
+	config.AddFlags(cmd.Flags(), groups...)
 	for _, s := range config.All() {
-		if s.Choices != nil {
+		if s.Choices != nil && cmd.Flags().Lookup(s.Flag) != nil {
 			must(cmd.RegisterFlagCompletionFunc(s.Flag, cobra.FixedCompletions(s.Choices, cobra.ShellCompDirectiveNoFileComp)))
 		}
 	}

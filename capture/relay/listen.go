@@ -1,0 +1,77 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Listen opens a socket for an entry.
+func Listen(ctx context.Context, address string) (*net.TCPListener, error) {
+	lc := net.ListenConfig{
+		KeepAlive: -1, // set by socketOptions, once
+		Control:   func(_, _ string, c syscall.RawConn) error { return control(c, socketOptions) },
+	}
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		_ = l.Close()
+		return nil, fmt.Errorf("%s is no TCP address", address)
+	}
+	return tcp, nil
+}
+
+// reserve is a descriptor kept to be given up when there are no others: a client
+// can then be accepted and sent away, instead of waking us again and again.
+type reserve struct {
+	f     *os.File
+	pause time.Duration
+}
+
+func newReserve() *reserve {
+	r := &reserve{}
+	r.open()
+	return r
+}
+
+func (r *reserve) open() {
+	r.f, _ = os.Open(os.DevNull)
+}
+
+func (r *reserve) close() {
+	if r.f != nil {
+		_ = r.f.Close()
+		r.f = nil
+	}
+}
+
+// Bounds of the pause after a failed accept.
+const (
+	leastPause = 5 * time.Millisecond
+	mostPause  = 500 * time.Millisecond
+)
+
+// shed sends one client away if descriptors have run out, and pauses after any
+// other failure.
+func (r *reserve) shed(l *net.TCPListener, err error) {
+	if outOfDescriptors(err) && r.f != nil {
+		r.close()
+		_ = l.SetDeadline(time.Now().Add(leastPause)) // it may have left by itself
+		if c, err := l.AcceptTCP(); err == nil {
+			refuse(c)
+		}
+		_ = l.SetDeadline(time.Time{})
+		r.open()
+		time.Sleep(leastPause)
+		return
+	}
+	r.open()
+	r.pause = min(max(2*r.pause, leastPause), mostPause)
+	time.Sleep(r.pause)
+}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package relay
+
+func outOfDescriptors(error) bool { return false }

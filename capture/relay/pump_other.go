@@ -1,0 +1,53 @@
+//go:build !linux
+
+package relay
+
+import (
+	"net"
+
+	"whoasked/parse"
+)
+
+// pump forwards one direction.
+type pump struct {
+	s        *session
+	from     parse.Side
+	src, dst *net.TCPConn
+}
+
+func newPump(s *session, from parse.Side) *pump {
+	return &pump{s: s, from: from, src: s.conns[from], dst: s.conns[from.Other()]}
+}
+
+// run forwards until the stream ends, or fails.
+func (p *pump) run() error {
+	buf := p.s.r.buffers.get()
+	defer p.s.r.buffers.put(buf)
+	b := p.s.head
+	if p.from != parse.Opener {
+		b = nil
+	}
+	for {
+		if len(b) > 0 {
+			if !p.s.settled.Load() {
+				p.s.r.tap.data(p.s, p.from, b)
+			}
+			p.s.carried(p.from, len(b))
+			if _, err := p.dst.Write(b); err != nil {
+				return &writeError{err}
+			}
+		}
+		n, err := p.src.Read(*buf)
+		if n == 0 && err != nil {
+			return err
+		}
+		b = (*buf)[:n]
+	}
+}
+
+func (p *pump) release() {}
+
+// pipes is for systems that move bytes between sockets within the kernel.
+type pipes struct{}
+
+func (*pipes) close() {}

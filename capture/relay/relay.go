@@ -1,0 +1,347 @@
+// Package relay is a source whose connections pass through this program: it
+// accepts them, finds out where they want to go, connects there, forwards every
+// byte of both directions unchanged and hands copies to the parser.
+//
+// Forwarding never waits for parsing. The copies go through a bounded queue
+// (tap); what finds it full is not observed, and told as lost. Once the consumer
+// says that the rest of a connection is of no interest (Settle), its bytes stay
+// in the kernel.
+//
+// A relayed connection is two TCP connections that carry the same bytes. It is
+// told as one, between the client's address and the upstream address that was
+// reached; Flow.Via names the way in.
+package relay
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"whoasked/parse"
+)
+
+// Entry is a socket that clients connect to and what becomes of them.
+type Entry struct {
+	Listener *net.TCPListener
+	Way      Way
+}
+
+// Options says what a Relay does. Zero values stand for the defaults.
+type Options struct {
+	Entries []Entry
+	Dial    Dial
+	Limits  Limits
+	// Clients says who may connect; nil for everybody who can.
+	Clients func(netip.Addr) bool
+	// WholeRecords hands the bodies of application data records to the parser
+	// too, which a parser with keys needs.
+	WholeRecords bool
+}
+
+// Relay is a capture.Source. It is used once.
+type Relay struct {
+	entries []Entry
+	opts    Options
+	guard   guard
+	gate    gate
+	tap     tap
+	counts  counts
+	buffers buffers
+	pipes   pipes
+
+	mu       sync.Mutex
+	sessions map[*session]struct{} // those that forward
+	stopped  bool                  // no more sessions
+	running  sync.WaitGroup        // accept loops and connections
+}
+
+// New returns a Relay for entries whose sockets are listening.
+func New(o Options) *Relay {
+	o.Limits = o.Limits.orDefault()
+	o.Dial = o.Dial.orDefault()
+	r := &Relay{entries: o.Entries, opts: o, sessions: make(map[*session]struct{})}
+	r.guard = newGuard(o.Dial.Targets, o.Entries)
+	r.gate = newGate(o.Limits)
+	r.tap.init(o.Limits.Tap)
+	return r
+}
+
+// Chunks accepts and forwards until ctx is done, then accepts no more and goes
+// on until the connections have ended, at most Limits.Drain. Its errors are
+// [*Trouble].
+func (r *Relay) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
+	return func(yield func(parse.Chunk, error) bool) {
+		work, abort := context.WithCancel(context.WithoutCancel(ctx))
+		defer abort()
+		gone := r.start(ctx, work, abort)
+		for {
+			b := r.tap.take()
+			if b == nil {
+				select {
+				case <-r.tap.wake:
+					continue
+				case <-gone:
+				}
+				if b = r.tap.take(); b == nil {
+					return
+				}
+			}
+			if !r.hand(b, yield) {
+				abort()
+				r.stop()
+				<-gone
+				return
+			}
+		}
+	}
+}
+
+// hand yields what a batch holds.
+func (r *Relay) hand(b *batch, yield func(parse.Chunk, error) bool) bool {
+	for i := range b.items {
+		it := &b.items[i]
+		if it.trouble != nil {
+			if !yield(parse.Chunk{}, it.trouble) {
+				return false
+			}
+			continue
+		}
+		ok := yield(parse.Chunk{
+			Conn: it.s.number, Flow: it.s.flow, From: it.from, Time: it.at,
+			Lost: it.lost, Skipped: it.skipped, Data: b.data[it.off : it.off+it.n], Fin: it.fin, End: it.end,
+		}, nil)
+		if it.end != parse.Open {
+			r.tap.release(it.s)
+		}
+		if !ok {
+			return false
+		}
+	}
+	r.tap.recycle(b)
+	return true
+}
+
+// Settle says that no more needs to be told of a connection but its end. It is
+// called by the consumer while it has a chunk of that connection.
+func (r *Relay) Settle(conn int) {
+	if s := r.tap.session(conn); s != nil {
+		s.settled.Store(true)
+	}
+}
+
+// start sets the accept loops going. The channel it returns is closed when all
+// has come to its end.
+func (r *Relay) start(ctx, work context.Context, abort func()) <-chan struct{} {
+	for i := range r.entries {
+		e := &r.entries[i]
+		r.running.Go(func() { r.accept(work, e) })
+	}
+	gone := make(chan struct{})
+	ended := make(chan struct{})
+	go func() { // what ctx asks for
+		select {
+		case <-ctx.Done():
+		case <-ended:
+			return
+		}
+		r.stop()
+		select {
+		case <-time.After(r.opts.Limits.Drain):
+			abort()
+		case <-ended:
+		}
+	}()
+	go func() { // what abort asks for
+		tick := time.NewTicker(r.opts.Limits.sweep())
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case now := <-tick.C:
+				r.sweep(now)
+			case <-work.Done():
+				r.stop()
+				r.abortAll()
+				return
+			}
+		}
+	}()
+	go func() {
+		r.running.Wait()
+		r.pipes.close()
+		close(ended)
+		close(gone)
+	}()
+	return gone
+}
+
+// stop ends accepting.
+func (r *Relay) stop() {
+	for i := range r.entries {
+		_ = r.entries[i].Listener.Close()
+	}
+}
+
+// add enters a session that is about to forward; false if it must not.
+func (r *Relay) add(s *session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return false
+	}
+	r.sessions[s] = struct{}{}
+	return true
+}
+
+func (r *Relay) remove(s *session) {
+	r.mu.Lock()
+	delete(r.sessions, s)
+	r.mu.Unlock()
+}
+
+// abortAll tears down what is left when the time to drain is over.
+func (r *Relay) abortAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
+	for s := range r.sessions {
+		s.abort(parse.CaptureEnd)
+		r.counts.aborted.Add(1)
+	}
+}
+
+// sweep ends the connections that have been silent for too long.
+func (r *Relay) sweep(now time.Time) {
+	r.gate.sweep(now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.sessions {
+		if s.silent(now, r.opts.Limits.Idle) {
+			s.abort(parse.Idle)
+			r.counts.idle.Add(1)
+		}
+	}
+}
+
+// accept takes clients in until the listener is closed.
+func (r *Relay) accept(ctx context.Context, e *Entry) {
+	reserve := newReserve()
+	defer reserve.close()
+	for {
+		conn, err := e.Listener.AcceptTCP()
+		switch {
+		case err == nil:
+			client := addrPort(conn.RemoteAddr())
+			if why := r.admit(client.Addr()); why != nil {
+				why.Client = client
+				r.trouble(why)
+				refuse(conn)
+				continue
+			}
+			r.running.Go(func() {
+				defer r.gate.leave(client.Addr())
+				r.serve(ctx, e, conn, client)
+			})
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			r.trouble(&Trouble{Kind: KindAccept, Err: err})
+			reserve.shed(e.Listener, err)
+		}
+	}
+}
+
+// admit says why a client is not let in, nil if it is.
+func (r *Relay) admit(client netip.Addr) *Trouble {
+	if r.opts.Clients != nil && !r.opts.Clients(client) {
+		return &Trouble{Kind: KindClient}
+	}
+	return r.gate.enter(client)
+}
+
+// serve takes one client through.
+func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from netip.AddrPort) {
+	c := &client{TCPConn: conn, addr: from}
+	t, err := r.target(ctx, e, c)
+	if err != nil {
+		r.fail(KindEntry, c, t, err)
+		refuse(conn)
+		return
+	}
+	up, err := r.opts.Dial.connect(ctx, &r.guard, c, t)
+	if t.answer != nil {
+		if sayErr := t.answer(up.addr, err); err == nil && sayErr != nil {
+			_ = up.Close()
+			refuse(conn)
+			return
+		}
+	}
+	if err != nil {
+		r.fail(dialKind(err), c, t, err)
+		if t.answer != nil {
+			_ = conn.Close() // it was told why
+		} else {
+			refuse(conn)
+		}
+		return
+	}
+	s := newSession(r, c, up, e.Way.Name)
+	s.run()
+}
+
+// target asks the way in where a client wants to go, for so long only.
+func (r *Relay) target(ctx context.Context, e *Entry, c *client) (Target, error) {
+	if !e.Way.Reads {
+		return e.Way.Target(ctx, c)
+	}
+	_ = c.SetDeadline(time.Now().Add(r.opts.Limits.Handshake))
+	t, err := e.Way.Target(ctx, c)
+	_ = c.SetDeadline(time.Time{})
+	return t, err
+}
+
+func (r *Relay) fail(kind Kind, c *client, t Target, err error) {
+	r.trouble(&Trouble{Kind: kind, Client: c.addr, Target: t.String(), Err: err})
+}
+
+// trouble counts what went wrong and, unless there is too much of it, tells it.
+func (r *Relay) trouble(t *Trouble) {
+	t.Time = time.Now()
+	r.counts.trouble[t.Kind].Add(1)
+	if r.counts.pace[t.Kind].allow(t.Time) {
+		r.tap.trouble(t)
+	}
+}
+
+// addrPort is an address without the mapping of IPv4 into IPv6.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// refuse resets a connection: what a client would see from a port that nobody
+// listens at, though later.
+func refuse(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
+}
+
+// counts is what a Relay counts.
+type counts struct {
+	relayed atomic.Int64
+	idle    atomic.Int64
+	aborted atomic.Int64
+	bytes   [2]atomic.Int64 // by the side that sent them
+	trouble [numKinds]atomic.Int64
+	pace    [numKinds]pace
+}

@@ -1,0 +1,192 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"whoasked/parse"
+)
+
+// session is one relayed connection: two TCP connections and a pump for each
+// direction.
+type session struct {
+	r      *Relay
+	flow   parse.Flow
+	number int             // Chunk.Conn
+	conns  [2]*net.TCPConn // by Side: the client's and the upstream's
+	head   []byte          // of the client's stream, read by the way in
+
+	pending [2]pending  // guarded by the tap's lock
+	settled atomic.Bool // the rest is of no interest
+	moved   atomic.Int64
+
+	seen   int64 // of moved, by the sweeper
+	seenAt time.Time
+
+	mu      sync.Mutex
+	broken  [2]bool // by Side: writing to it failed, so that it has reset
+	cause   parse.End
+	causeBy parse.Side
+}
+
+// newSession begins to tell about a connection to the upstream reached.
+func newSession(r *Relay, c *client, up upstream, via string) *session {
+	s := &session{r: r, conns: [2]*net.TCPConn{c.TCPConn, up.TCPConn}, head: c.head}
+	s.flow = parse.Flow{Via: via, Addrs: [2]netip.AddrPort{c.addr, up.addr}}
+	s.seenAt = time.Now()
+	r.tap.open(s)
+	r.counts.relayed.Add(1)
+	return s
+}
+
+// run forwards until both directions are closed or the connection is broken.
+func (s *session) run() {
+	if !s.r.add(s) {
+		s.abort(parse.CaptureEnd)
+	}
+	var other sync.WaitGroup
+	other.Go(func() { s.forward(parse.Accepter) })
+	s.forward(parse.Opener)
+	other.Wait()
+	s.r.remove(s)
+	s.finish()
+}
+
+// forward carries one direction to its end.
+func (s *session) forward(from parse.Side) {
+	p := newPump(s, from)
+	err := p.run()
+	p.release()
+	var w *writeError
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		s.closed(from)
+	case errors.As(err, &w):
+		// Who reset the connection may have sent something before. The other
+		// pump brings it and then ends.
+		s.setBroken(from.Other())
+	default:
+		s.reset(from, err)
+	}
+}
+
+// closed passes on that a side has closed its direction (half-close).
+func (s *session) closed(from parse.Side) {
+	s.mu.Lock()
+	broken := s.broken[from]
+	s.mu.Unlock()
+	if broken {
+		s.reset(from, syscall.ECONNRESET)
+		return
+	}
+	s.r.tap.fin(s, from)
+	_ = s.conns[from.Other()].CloseWrite() // fails if that end has gone; then its own direction tells
+}
+
+func (s *session) setBroken(side parse.Side) {
+	s.mu.Lock()
+	s.broken[side] = true
+	s.mu.Unlock()
+}
+
+// reset passes a reset by one side on, behind what it sent before.
+func (s *session) reset(by parse.Side, err error) {
+	if !s.because(parse.RST, by) {
+		return // torn down already
+	}
+	if k := vanishedKind(err); k != KindNone {
+		s.r.trouble(&Trouble{Kind: k, Client: s.flow.Addrs[0], Target: s.flow.Addrs[1].String(), Err: err})
+	}
+	awaitSent(s.conns[by.Other()], drainBeforeReset)
+	s.teardown()
+}
+
+// drainBeforeReset bounds the wait for a receiver to take what was sent to it
+// before the reset: closing with a reset throws the rest away.
+const drainBeforeReset = 2 * time.Second
+
+// abort ends the connection for a reason of ours.
+func (s *session) abort(end parse.End) {
+	if s.because(end, parse.Opener) {
+		s.teardown()
+	}
+}
+
+// because notes why the connection ends; only the first reason counts.
+func (s *session) because(end parse.End, by parse.Side) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != parse.Open {
+		return false
+	}
+	s.cause, s.causeBy = end, by
+	return true
+}
+
+// teardown resets both connections, which ends both pumps.
+func (s *session) teardown() {
+	for _, c := range s.conns {
+		refuse(c)
+	}
+}
+
+// finish tells the end once both pumps are done.
+func (s *session) finish() {
+	s.mu.Lock()
+	end, by := s.cause, s.causeBy
+	if end == parse.Open {
+		end = parse.FIN
+		for side := range s.broken {
+			if s.broken[side] { // found out behind the other direction's end
+				end, by = parse.RST, parse.Side(side)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if end == parse.RST {
+		s.teardown()
+	}
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
+	s.r.tap.end(s, by, end)
+}
+
+// silent reports whether nothing has moved for a time. Only the sweeper calls
+// it.
+func (s *session) silent(now time.Time, limit time.Duration) bool {
+	if moved := s.moved.Load(); moved != s.seen {
+		s.seen, s.seenAt = moved, now
+		return false
+	}
+	return now.Sub(s.seenAt) >= limit
+}
+
+// carried counts bytes that one side sent.
+func (s *session) carried(from parse.Side, n int) {
+	s.moved.Add(int64(n))
+	s.r.counts.bytes[from].Add(int64(n))
+}
+
+// writeError is trouble with the receiving end of a direction.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
+// vanishedKind tells an end that is not there any more from one that reset.
+func vanishedKind(err error) Kind {
+	switch {
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return KindVanished
+	}
+	return KindNone
+}

@@ -1,0 +1,55 @@
+package relay
+
+import (
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketOptions sets what every connection of the relay has; those of a
+// listening socket are inherited by what it accepts.
+//
+// A byte sent as urgent (RFC 9293 §3.8.5) stays in the stream, in its place;
+// that it was urgent is not passed on. Keep-alives find ends that have vanished.
+func socketOptions(fd uintptr) error {
+	for _, o := range []struct{ level, name, value int }{
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
+	} {
+		if err := unix.SetsockoptInt(int(fd), o.level, o.name, o.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitSent waits until the peer has acknowledged all that was sent, for limit
+// at most.
+func awaitSent(c *net.TCPConn, limit time.Duration) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	for deadline, pause := time.Now().Add(limit), time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
+		left := 0
+		err := raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		if err != nil || left == 0 {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// control adapts f to net.ListenConfig and net.Dialer.
+func control(c syscall.RawConn, f func(fd uintptr) error) error {
+	var err error
+	if ctlErr := c.Control(func(fd uintptr) { err = f(fd) }); ctlErr != nil {
+		return ctlErr
+	}
+	return err
+}

@@ -1,0 +1,104 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"whoasked/attribute"
+)
+
+// Relay says what whoasked relay does.
+type Relay struct {
+	Listen    []string // ADDRESS:PORT
+	To        []string // HOST:PORT or one of Ways; for all of Listen, or for each its own
+	Allow     []attribute.Range
+	Targets   []Target
+	Resolver  string // ADDRESS:PORT, empty for the system's
+	Timeout   time.Duration
+	Handshake time.Duration
+	Idle      time.Duration
+	Drain     time.Duration
+
+	MaxConnections int
+	MaxPerClient   int
+	MaxRate        int // connections a second
+	TapBytes       Bytes
+}
+
+// Ways are the ways to find out where a client of the relay wants to go.
+var Ways = []string{"sni", "connect", "socks5"}
+
+// Target is where clients of the relay may go: a range of addresses, or names.
+type Target struct {
+	Range attribute.Range // valid if Name is empty
+	Name  string          // glob, lower case
+	Port  uint16          // of Name; 0 for any
+}
+
+func (t Target) String() string {
+	switch {
+	case t.Name == "":
+		return t.Range.String()
+	case t.Port == 0:
+		return t.Name
+	}
+	return net.JoinHostPort(t.Name, strconv.Itoa(int(t.Port)))
+}
+
+func listenAddress(s string) (string, error) {
+	a, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is no place to listen at; want ADDRESS:PORT, such as 127.0.0.1:8443 or [::1]:8443", s)
+	}
+	return a.String(), nil
+}
+
+func destination(s string) (string, error) {
+	if way := strings.ToLower(s); slices.Contains(Ways, way) {
+		return way, nil
+	}
+	if _, port, ok := hostPort(s); !ok || port == 0 {
+		return "", fmt.Errorf("%q is no place to go to; want HOST:PORT, such as www.contoso.test:443, or one of %s", s, strings.Join(Ways, ", "))
+	}
+	return s, nil
+}
+
+// hostPort splits HOST[:PORT]; the port is 0 if there is none.
+func hostPort(s string) (host string, port uint16, ok bool) {
+	host, service, err := net.SplitHostPort(s)
+	if err != nil {
+		return s, 0, s != "" && !strings.ContainsAny(s, ":[]/ ")
+	}
+	n, err := strconv.ParseUint(service, 10, 16)
+	return host, uint16(n), err == nil && n > 0 && host != ""
+}
+
+func targetRule(s string) (Target, error) {
+	if r, err := attribute.ParseRange(s); err == nil {
+		return Target{Range: r}, nil
+	}
+	name, port, ok := hostPort(s)
+	if ok && strings.ContainsAny(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz*?") {
+		if name, err := glob(name); err == nil {
+			return Target{Name: name, Port: port}, nil
+		}
+	}
+	return Target{}, fmt.Errorf("%q names no targets; want 198.18.0.0/24:443, [2001:db8::1]:443 or *.contoso.test:443", s)
+}
+
+// resolver is scalar's kind of addresses whose port is that of DNS unless said.
+var resolver = scalar("an address of a DNS server, such as 198.18.0.53", func(s string) (string, bool) {
+	if s == "" {
+		return "", true
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(a, 53).String(), true
+	}
+	a, err := netip.ParseAddrPort(s)
+	return s, err == nil && a.IsValid()
+})
