@@ -19,6 +19,13 @@ type Source interface {
 	Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error]
 }
 
+// Settler is a Source that need not be shown all of a connection.
+type Settler interface {
+	// Settle says that of the connection with that number, whose chunk is the
+	// latest, nothing matters any more but its end.
+	Settle(conn int)
+}
+
 // Note is something to tell about a capture itself, not about a connection.
 type Note struct {
 	Kind  string // stable: "truncated-packets", "evicted-flows" …

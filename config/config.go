@@ -69,6 +69,16 @@ type Loaded struct {
 	Warnings []string  // what looks like a mistake but does no harm
 }
 
+// Given reports whether a setting has a value of its own, not the default.
+func (l *Loaded) Given(key string) bool {
+	for _, s := range l.Settings {
+		if s.Key == key {
+			return s.Origin != "default"
+		}
+	}
+	return false
+}
+
 // Problem is a mistake in the settings and what to do about it. It never shows
 // a value without where it came from.
 type Problem struct {

@@ -42,9 +42,9 @@ type upstream struct {
 
 // Dial says how to connect onward. Zero values stand for the defaults.
 type Dial struct {
-	// Resolver is asked for addresses; nil for the system's.
-	Resolver *net.Resolver
-	// Timeout bounds connecting; 10s.
+	// Resolver is asked for addresses; nil for System.
+	Resolver Resolver
+	// Timeout bounds connecting, resolving included; 10s.
 	Timeout time.Duration
 	// Targets names where clients may go; empty for everywhere.
 	Targets []Rule
@@ -52,36 +52,49 @@ type Dial struct {
 
 func (d Dial) orDefault() Dial {
 	d.Timeout = cmp.Or(d.Timeout, 10*time.Second)
+	if d.Resolver == nil {
+		d.Resolver = System()
+	}
 	return d
 }
 
-// connect connects onward. Of several addresses the families race as RFC 8305
-// says; each is checked when its turn comes, so that a name cannot point past
-// the guard.
+// connect connects onward.
 func (d *Dial) connect(ctx context.Context, g *guard, _ *client, t Target) (upstream, error) {
-	dialer := net.Dialer{
-		Timeout:   d.Timeout,
-		Resolver:  d.Resolver,
-		KeepAlive: -1, // set by socketOptions
-		ControlContext: func(_ context.Context, _, address string, c syscall.RawConn) error {
-			to, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return err
-			}
-			if err := g.check(t, to); err != nil {
-				return err
-			}
-			return control(c, socketOptions)
-		},
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	if t.Addr.IsValid() {
+		return d.one(ctx, g, t, t.Addr)
 	}
-	conn, err := dialer.DialContext(ctx, "tcp", t.String())
+	if !t.Chosen && len(g.rules) > 0 && !g.mayBe(t) {
+		return upstream{}, &refusal{t.String() + " is not among the allowed targets"}
+	}
+	addrs, err := d.Resolver(ctx, t.Host)
+	if err != nil {
+		return upstream{}, err
+	}
+	return race(ctx, interleave(addrs), func(ctx context.Context, a netip.Addr) (upstream, error) {
+		return d.one(ctx, g, t, netip.AddrPortFrom(a.Unmap(), t.Port))
+	})
+}
+
+// one connects to one address, if it is allowed: the check stands behind the
+// resolving, so that a name cannot point past it.
+func (d *Dial) one(ctx context.Context, g *guard, t Target, to netip.AddrPort) (upstream, error) {
+	if err := g.check(t, to); err != nil {
+		return upstream{}, err
+	}
+	dialer := net.Dialer{
+		KeepAlive: -1, // set by socketOptions
+		Control:   func(_, _ string, c syscall.RawConn) error { return control(c, socketOptions) },
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return upstream{}, err
 	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		_ = conn.Close()
-		return upstream{}, fmt.Errorf("no TCP connection to %s", t)
+		return upstream{}, fmt.Errorf("no TCP connection to %s", to)
 	}
-	return upstream{tcp, addrPort(tcp.RemoteAddr())}, nil
+	return upstream{tcp, to}, nil
 }

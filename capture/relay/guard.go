@@ -87,6 +87,20 @@ func (g *guard) check(t Target, to netip.AddrPort) error {
 	return nil
 }
 
+// mayBe reports whether a name may be allowed, so that it is worth resolving:
+// names that no rule fits are not even asked for.
+func (g *guard) mayBe(t Target) bool {
+	for _, r := range g.rules {
+		if r.Port != 0 && r.Port != t.Port {
+			continue
+		}
+		if r.Prefix.IsValid() || r.allows(t, netip.AddrPortFrom(netip.Addr{}, t.Port)) {
+			return true
+		}
+	}
+	return false
+}
+
 // onPurpose reports whether a rule names an address within special ones: not one
 // that happens to span them, or a name.
 func (g *guard) onPurpose(special netip.Prefix, to netip.AddrPort) bool {
@@ -104,7 +118,7 @@ func (g *guard) self(to netip.AddrPort) bool {
 		if own.Port() != to.Port() {
 			continue
 		}
-		if own.Addr() == to.Addr() || own.Addr().IsUnspecified() && isLocal(to.Addr()) {
+		if own.Addr() == to.Addr() || to.Addr().IsUnspecified() || own.Addr().IsUnspecified() && isLocal(to.Addr()) {
 			return true
 		}
 	}

@@ -29,10 +29,15 @@ var arrows = map[string]struct {
 	"attribute":    {own: []string{"parse"}, closed: []string{"net", "os", "crypto/tls", "log"}},
 	"capture":      {own: []string{"parse"}, foreign: []string{"github.com/google/gopacket"}, closed: []string{"os", "crypto/tls"}},
 	"capture/file": {own: []string{"parse", "capture"}, foreign: []string{"github.com/klauspost/compress"}},
-	"report":       {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
-	"config":       {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag"}},
+	"capture/relay": {
+		own:     []string{"parse", "capture"},
+		foreign: []string{"golang.org/x/sys/unix", "github.com/miekg/dns"},
+		closed:  []string{"log"},
+	},
+	"report": {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
+	"config": {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag"}},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "report", "config"},
+		own: []string{"parse", "attribute", "capture", "capture/file", "capture/relay", "report", "config"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term",

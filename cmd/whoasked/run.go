@@ -77,6 +77,7 @@ func (l *line) read(ctx context.Context, name string, src capture.Source, failed
 // that are over.
 func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, broken <-chan error, failed func(error)) error {
 	clear(l.conns) // in case the source before broke off
+	settle := newSettling(src)
 	for ch, err := range src.Chunks(ctx) {
 		if err != nil {
 			failed(err)
@@ -90,10 +91,12 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, b
 			conn = l.parser.NewConn()
 			l.conns[ch.Conn] = conn
 		}
-		conn.Feed(ch)
+		news := len(conn.Feed(ch)) > 0
 		if ch.End == parse.Open {
+			settle.look(ch.Conn, conn, news)
 			continue
 		}
+		settle.forget(ch.Conn)
 		l.conns[ch.Conn] = nil
 		h := conn.Handshake()
 		l.parser.Recycle(conn)

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"whoasked/attribute"
+	"whoasked/capture/relay"
+	"whoasked/config"
+	"whoasked/parse"
+)
+
+const relayHelp = `relay accepts connections, forwards every byte unchanged, and tells which
+endpoint behind it asks for a client certificate. It opens nothing: what passes
+is judged from outside, as in a capture.
+
+Each --listen takes clients in. --to says where they go: all to one place, to the
+name in their ClientHello (sni), or where they ask to go (connect for an HTTP
+proxy, socks5). Give --to once for all, or as often as --listen, in its order.
+
+Clients come from this machine unless --listen names another address, which
+needs --allow, who may come, and, unless --to is a fixed place, --targets, where
+they may go.
+
+Log lines are written unless --format says otherwise. SIGINT and SIGTERM stop
+accepting and wait for connections, --drain at most; a second one does not wait.`
+
+func newRelay(t *terminal) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "relay --listen ADDRESS:PORT --to WHERE",
+		Short: "Answer from connections that pass through",
+		Long:  relayHelp,
+		Example: `  whoasked relay --listen 127.0.0.1:8443 --to www.contoso.test:443
+  whoasked relay --listen 127.0.0.1:3128 --to connect
+  whoasked relay --listen 198.18.0.5:443 --to sni --allow 198.18.0.0/24 --targets '*.contoso.test:443'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := settings(cmd, t)
+			if err != nil {
+				return err
+			}
+			if !loaded.Given("format") {
+				loaded.Format = "log"
+			}
+			return relayed(cmd.Context(), &loaded.Config, t)
+		},
+	}
+	addSettings(cmd, "relay")
+	return cmd
+}
+
+// relayed takes what passes through the relay to the output.
+func relayed(ctx context.Context, c *config.Config, t *terminal) error {
+	if err := checkRelay(&c.Relay); err != nil {
+		return err
+	}
+	out, err := openOutput(c.Output, nil)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	w, err := newWriter(c, out)
+	if err != nil {
+		return err
+	}
+	w = &shared{w: w}
+	l := &line{
+		parser: parse.NewParser(parse.Options{Fingerprints: c.Format == "json"}),
+		book:   attribute.NewBook(),
+		out:    w,
+		hops:   c.Hops,
+		keep:   newFilter(c),
+	}
+	entries, err := relayEntries(ctx, &c.Relay)
+	if err != nil {
+		return err
+	}
+	r := relay.New(relayOptions(&c.Relay, entries))
+	for i := range entries {
+		t.note(fmt.Sprintf("listening at %s (%s)", entries[i].Listener.Addr(), entries[i].Way.Name))
+	}
+	broken := make(chan error, 1)
+	err = l.read(ctx, "relay", r, func(err error) {
+		var trouble *relay.Trouble
+		if !errors.As(err, &trouble) {
+			t.fail(err)
+		} else if c.Format != "text" { // which tells counts, at the end
+			if err := w.Note(trouble.Note()); err != nil && len(broken) == 0 {
+				broken <- err
+			}
+		}
+	})
+	if err == nil {
+		err = l.finish(r.Notes())
+	}
+	if err == nil {
+		err = out.commit()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	return nil
+}
+
+// checkRelay refuses settings that would make an open proxy.
+func checkRelay(c *config.Relay) error {
+	if len(c.Listen) == 0 {
+		return withHint(errors.New("no --listen given"), "for instance: whoasked relay --listen 127.0.0.1:8443 --to www.contoso.test:443")
+	}
+	if n := len(c.To); n != 1 && n != len(c.Listen) {
+		return withHint(fmt.Errorf("%d --listen but %d --to", len(c.Listen), n), "give --to once for all, or one for each --listen")
+	}
+	for i, address := range c.Listen {
+		if netip.MustParseAddrPort(address).Addr().IsLoopback() {
+			continue
+		}
+		if len(c.Allow) == 0 {
+			return withHint(fmt.Errorf("others than this machine could connect to %s", address), "say who may, for instance --allow 198.18.0.0/24")
+		}
+		if slices.Contains(config.Ways, destinationOf(c, i)) && len(c.Targets) == 0 {
+			return withHint(fmt.Errorf("clients of %s could go anywhere", address), "say where they may go, for instance --targets '*.contoso.test:443'")
+		}
+	}
+	return nil
+}
+
+// destinationOf is where clients of the i-th socket go.
+func destinationOf(c *config.Relay, i int) string { return c.To[min(i, len(c.To)-1)] }
+
+// relayEntries opens the sockets.
+func relayEntries(ctx context.Context, c *config.Relay) ([]relay.Entry, error) {
+	var entries []relay.Entry
+	for i, address := range c.Listen {
+		way, err := relayWay(destinationOf(c, i))
+		if err != nil {
+			return nil, err
+		}
+		l, err := relay.Listen(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, relay.Entry{Listener: l, Way: way})
+	}
+	return entries, nil
+}
+
+func relayWay(to string) (relay.Way, error) {
+	switch to {
+	default:
+		return relay.Fixed(to)
+	}
+}
+
+func relayOptions(c *config.Relay, entries []relay.Entry) relay.Options {
+	o := relay.Options{
+		Entries: entries,
+		Dial:    relay.Dial{Timeout: c.Timeout},
+		Limits: relay.Limits{
+			Connections: c.MaxConnections, PerClient: c.MaxPerClient, Rate: c.MaxRate,
+			Handshake: c.Handshake, Idle: c.Idle, Drain: c.Drain, Tap: int(c.TapBytes),
+		},
+	}
+	if len(c.Allow) > 0 {
+		o.Clients = func(a netip.Addr) bool { return within(c.Allow, netip.AddrPortFrom(a, 0)) }
+	}
+	if c.Resolver != "" {
+		o.Dial.Resolver = relay.DNS(c.Resolver)
+	}
+	for _, t := range c.Targets {
+		rule := relay.Rule{Name: t.Name, Port: t.Port}
+		if t.Name == "" {
+			rule = relay.Rule{Prefix: t.Range.Prefix, Port: t.Range.Port}
+		}
+		o.Dial.Targets = append(o.Dial.Targets, rule)
+	}
+	return o
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"sync"
+
+	"whoasked/attribute"
+	"whoasked/capture"
+	"whoasked/report"
+)
+
+// shared is a report that several goroutines write to.
+type shared struct {
+	mu sync.Mutex
+	w  report.Writer
+}
+
+func (s *shared) Connection(c *attribute.Connection) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Connection(c)
+}
+
+func (s *shared) Prompt(p *attribute.Prompt) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Prompt(p)
+}
+
+func (s *shared) Asker(a *attribute.Asker) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Asker(a)
+}
+
+func (s *shared) Note(n capture.Note) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Note(n)
+}
+
+func (s *shared) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Close()
+}
