@@ -42,7 +42,7 @@ func (b *Book) Add(c *Connection) {
 		key.sni = c.ClientHello.ServerName
 	}
 	b.count(key, c)
-	if c.Verdict.Asked == Yes && Browser(c.Handshake) != "" {
+	if c.Verdict.Asked == Yes && Browser(c.Handshake) != "" && !c.DTLS { // WebRTC shows no dialog
 		b.watch(key, c)
 	}
 }

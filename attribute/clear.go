@@ -18,7 +18,7 @@ func requestSeen(v *view) finding {
 	if m == nil {
 		return finding{}
 	}
-	text := fmt.Sprintf("CertificateRequest of %d bytes from %s", m.Len, v.Flow.Addrs[v.server])
+	text := fmt.Sprintf("CertificateRequest of %d bytes from %s", m.Len, parse.EndName(v.Flow.Addrs[v.server]))
 	if len(v.Requests) > 0 {
 		switch n := len(v.Requests[0].Authorities); {
 		case v.Requests[0].Malformed != "":

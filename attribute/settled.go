@@ -70,13 +70,13 @@ func (v *view) flightOver() bool { return len(v.sealedC) >= maxFlight || v.Tape.
 // ClientHello offers post_handshake_auth (RFC 8446 §4.2.6); a request in the
 // first handshake leaves nothing to wait for.
 //
-// Where bytes were lost that may have hidden a record it stays false up to the
-// end of the connection.
+// Where bytes were lost that may have hidden a record, and where datagrams may
+// come out of order, it stays false up to the end of the connection.
 func Settled(h *parse.Handshake) bool {
 	if h.End != parse.Open {
 		return true
 	}
-	if !h.ClientKnown || h.ClientHello == nil || h.ServerHello == nil || h.Midstream {
+	if !h.ClientKnown || h.ClientHello == nil || h.ServerHello == nil || h.Midstream || h.Flow.Proto.Datagrams() {
 		return false
 	}
 	for s := range h.Sides {

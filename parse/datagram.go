@@ -26,6 +26,22 @@ func OpeningOf(b []byte) Opening {
 	return dtlsOpening(b)
 }
 
+// Transport names what carries the connection's TLS: "tcp", "quic", "udp" for
+// DTLS, "eapol" or "radius".
+func (h *Handshake) Transport() string {
+	switch {
+	case h.QUIC != nil:
+		return "quic"
+	case h.Flow.Proto == UDP:
+		return "udp"
+	case h.Flow.Proto == EAPOL:
+		return "eapol"
+	case h.Flow.Proto == RADIUS:
+		return "radius"
+	}
+	return "tcp"
+}
+
 // datagrams reads a connection made of datagrams, by one of its readers.
 type datagrams struct {
 	quic *quicReader

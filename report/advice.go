@@ -14,6 +14,8 @@ var advices = [...]struct {
 	text string
 }{
 	{evicted, "There were more connections at one time than the limit allows: raise --limits-flows."},
+	{overQUIC, "QUIC hides the handshake: switch it off in the browser, so that it uses TCP, and capture again (Chromium: " +
+		"--disable-quic, policy QuicAllowed; Firefox: network.http.http3.enable), or hand over the session's keys (--keylog)."},
 	{midstream, "Start the capture before the client connects: close the browser completely, begin to capture, open it again."},
 	{oneSided, "Only one direction was captured: capture where both pass, best on the client itself. A mirror port may " +
 		"copy only one, and routes may differ there and back."},
@@ -35,6 +37,8 @@ func adviceFor(c *attribute.Connection) int {
 }
 
 func evicted(c *attribute.Connection) bool { return c.End == parse.Evicted }
+
+func overQUIC(c *attribute.Connection) bool { return c.QUIC != nil }
 
 func midstream(c *attribute.Connection) bool { return c.ClientHello == nil && c.ServerHello == nil }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"whoasked/attribute"
+	"whoasked/parse"
 )
 
 // answer writes the first thing a reader wants to know.
@@ -129,6 +130,9 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 	if proof := t.proofs[key]; proof != nil {
 		p.field("How we know", proof.because(!told.sealed)...)
 		told.sealed = told.sealed || proof.basis == attribute.Inferred
+		if proof.method != "" {
+			p.field("What for", logOn+", by "+strings.ToUpper(proof.method))
+		}
 		if text := proof.later(); text != "" {
 			p.field("When", text)
 		}
@@ -196,7 +200,7 @@ func (t *Text) dialogFields(p *page, key endpoint) {
 	var lines []string
 	for i := range d.kept {
 		pr := &d.kept[i]
-		lines = append(lines, fmt.Sprintf("%s UTC at client %s: %s", t.clock(pr.Opened), pr.Client, dialogWords(pr)))
+		lines = append(lines, fmt.Sprintf("%s UTC at client %s: %s", t.clock(pr.Opened), parse.HostName(pr.Client), dialogWords(pr)))
 	}
 	if d.more > 0 {
 		lines = append(lines, fmt.Sprintf("+ %d more", d.more))

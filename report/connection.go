@@ -11,11 +11,15 @@ import (
 func (l *connectionLine) fill(c *attribute.Connection) {
 	*l = connectionLine{
 		Kind: "connection", ID: c.ID, Time: stamp(c.Start), End: stamp(c.Last), EndReason: c.End.String(),
-		Capture: c.Capture, Via: c.Flow.Via, Client: c.Client.String(), Server: c.Server.String(),
+		Capture: c.Capture, Via: c.Flow.Via, Transport: c.Transport(),
+		Client: parse.EndName(c.Client), Server: parse.EndName(c.Server), Context: c.Method,
 		Preamble: c.Preamble, Midstream: c.Midstream, Hop: c.Hop, CommunityID: c.Flow.CommunityID(0),
 		ServerCertificate: leaf(c.ServerCerts()), ClientCertificate: leaf(c.ClientCerts()),
 		LostBytes:     c.Sides[0].Lost + c.Sides[1].Lost,
 		ConflictBytes: c.Sides[0].Conflict + c.Sides[1].Conflict,
+	}
+	if c.QUIC != nil {
+		l.QUICVersion = c.QUIC.Version
 	}
 	l.hellos(c)
 	l.verdict(&c.Verdict)
@@ -57,7 +61,7 @@ func (l *connectionLine) verdict(v *attribute.Verdict) {
 	if v.Asked != attribute.Yes {
 		return
 	}
-	l.AskedBy, l.Reply, l.Required = v.By.String(), v.Reply.String(), v.Required.String()
+	l.AskedBy, l.Reply, l.Required = parse.EndName(v.By), v.Reply.String(), v.Required.String()
 	if v.When != attribute.AfterHandshake { // whose times are not told
 		l.AskedAt, l.ReactedAt = stamp(v.AskedAt), stamp(v.ReactedAt)
 	}

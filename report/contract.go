@@ -12,8 +12,10 @@ type connectionLine struct {
 	EndReason string `json:"end_reason"`
 	Capture   string `json:"capture,omitempty"`
 	Via       string `json:"via,omitempty"`
+	Transport string `json:"transport"`
 	Client    string `json:"client"`
 	Server    string `json:"server"`
+	Context   string `json:"context,omitempty"`
 	Preamble  string `json:"preamble,omitempty"`
 	Midstream bool   `json:"midstream,omitempty"`
 
@@ -22,7 +24,10 @@ type connectionLine struct {
 	ALPN    string `json:"alpn,omitempty"`
 	Version string `json:"version,omitempty"`
 	Cipher  string `json:"cipher,omitempty"`
-	Resumed *bool  `json:"resumed,omitempty"`
+
+	QUICVersion string `json:"quic_version,omitempty"`
+
+	Resumed *bool `json:"resumed,omitempty"`
 
 	Asked     string   `json:"asked"`
 	AskedBy   string   `json:"asked_by,omitempty"`

@@ -15,6 +15,7 @@ import (
 
 	"whoasked/attribute"
 	"whoasked/capture"
+	"whoasked/parse"
 )
 
 // JSON writes JSON Lines: one object a line, as docs/json.md and
@@ -77,7 +78,7 @@ func (j *JSON) Connection(c *attribute.Connection) error {
 // Prompt writes a line of kind prompt.
 func (j *JSON) Prompt(p *attribute.Prompt) error {
 	line := promptLine{
-		Kind: "prompt", AskedBy: p.AskedBy.String(), SNI: p.SNI, Client: p.Client.String(),
+		Kind: "prompt", AskedBy: parse.EndName(p.AskedBy), SNI: p.SNI, Client: parse.HostName(p.Client),
 		Opened: stamp(p.Opened), Closed: stamp(p.Closed),
 		Outcome: p.Outcome.String(), Connections: p.Connections, Evidence: p.Evidence,
 	}
@@ -98,7 +99,7 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 		return nil
 	}
 	return j.write(&askerLine{
-		Kind: "asker", AskedBy: a.Addr.String(), Name: a.Hop, SNI: a.SNI,
+		Kind: "asker", AskedBy: parse.EndName(a.Addr), Name: a.Hop, SNI: a.SNI,
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),
 	})

@@ -8,6 +8,7 @@ import (
 
 	"whoasked/attribute"
 	"whoasked/capture"
+	"whoasked/parse"
 )
 
 // LogOptions says how a Log writes. The zero value writes JSON of all levels.
@@ -73,7 +74,11 @@ func (l *Log) Connection(c *attribute.Connection) error {
 	e.Uint64("id", c.ID)
 	str(e, "capture", c.Capture)
 	str(e, "via", c.Flow.Via)
-	e.Stringer("client", c.Client).Stringer("server", c.Server)
+	if t := c.Transport(); t != "tcp" {
+		str(e, "transport", t)
+	}
+	str(e, "context", c.Method)
+	e.Str("client", parse.EndName(c.Client)).Str("server", parse.EndName(c.Server))
 	str(e, "hop", c.Hop)
 	if c.ClientHello != nil {
 		str(e, "sni", c.ClientHello.ServerName)
@@ -108,7 +113,7 @@ func sentence(c *attribute.Connection) string {
 	who := endpointName(c.Hop, c.Server)
 	switch v := &c.Verdict; {
 	case v.Asked == attribute.Yes:
-		return endpointName(c.Hop, v.By) + " asked for a client certificate"
+		return endpointName(c.Hop, v.By) + " asked for a client certificate" + logOnWords(c)
 	case v.Asked == attribute.No && v.Resumed:
 		return who + " resumed a session, which leaves no place to ask"
 	case v.Asked == attribute.No:
@@ -128,15 +133,15 @@ func (l *Log) Prompt(p *attribute.Prompt) error {
 	if e == nil {
 		return l.sink.err
 	}
-	e.Stringer("asked_by", p.AskedBy)
+	e.Str("asked_by", parse.EndName(p.AskedBy))
 	str(e, "sni", p.SNI)
-	e.Stringer("client", p.Client)
+	e.Str("client", parse.HostName(p.Client))
 	if shown(p.Outcome) {
 		e.Float64("seconds", p.Closed.Sub(p.Opened).Round(time.Millisecond).Seconds())
 	}
 	e.Stringer("outcome", p.Outcome).Uints64("connections", p.Connections)
 	str(e, "evidence", p.Evidence)
-	e.Msg("certificate dialog at " + p.Client.String() + " for " + p.AskedBy.String() + ": " + dialogWords(p))
+	e.Msg("certificate dialog at " + parse.HostName(p.Client) + " for " + parse.EndName(p.AskedBy) + ": " + dialogWords(p))
 	return l.sink.err
 }
 
@@ -150,7 +155,7 @@ func (l *Log) Asker(a *attribute.Asker) error {
 	if e == nil {
 		return l.sink.err
 	}
-	e.Stringer("asked_by", a.Addr)
+	e.Str("asked_by", parse.EndName(a.Addr))
 	str(e, "name", a.Hop)
 	str(e, "sni", a.SNI)
 	e.Int("full", a.Full).Int("asked", a.Asked).Int("not_asked", a.NotAsked)

@@ -20,6 +20,8 @@ type proof struct {
 	reply    [attribute.ReplyNone + 1]int
 	required [attribute.Yes + 1]int
 
+	method string // of EAP, empty outside of it
+
 	// Of the first request that was read.
 	read  bool
 	cut   bool // it was not read to its end
@@ -29,6 +31,7 @@ type proof struct {
 
 func (p *proof) add(c *attribute.Connection) {
 	v := &c.Verdict
+	p.method = c.Method
 	p.when[v.When]++
 	p.reply[v.Reply]++
 	p.required[v.Required]++
@@ -154,7 +157,11 @@ func (p *proof) accepts() []string {
 	case len(p.names) == 0:
 		return []string{"any certificate: the request names no authority"}
 	}
-	out := append([]string{"certificates issued by one of these; a browser offers no others:"}, p.names...)
+	head := "certificates issued by one of these; a browser offers no others:"
+	if p.method != "" {
+		head = "certificates issued by one of these:"
+	}
+	out := append([]string{head}, p.names...)
 	if p.more > 0 {
 		out = append(out, fmt.Sprintf("+ %d more", p.more))
 	}

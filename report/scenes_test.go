@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -189,6 +190,7 @@ func scenes() []scene {
 		{name: "several", conns: several(), text: TextOptions{Rows: 12, Width: 120}},
 		{name: "authorities", conns: authorities()},
 		{name: "renegotiation", conns: renegotiation()},
+		{name: "datagrams", conns: datagrams(), text: TextOptions{Rows: 12}},
 		{name: "hundreds", conns: hundreds(), text: TextOptions{Rows: 8, Width: 80}},
 		{name: "hostile", conns: hostile(), text: TextOptions{Rows: 12, Color: true}},
 		{name: "nothing", notes: []capture.Note{{Kind: "no-tls", Text: "no TCP connection was found"}}},
@@ -270,6 +272,33 @@ func renegotiation() []*attribute.Connection {
 		conn(8, gateway, contoso, parse.TLS12, unknown("the handshake breaks off before the server's flight is complete: the client reset the connection")),
 		conn(9, gateway, contoso, parse.TLS12, unknown("only the server's side was captured, and not all of its flight")),
 		conn(10, gateway, contoso, parse.TLS12, unknown("only the server's side was captured, and not all of its flight")),
+	}
+}
+
+// datagrams: QUIC, DTLS, and log-ons to the network.
+func datagrams() []*attribute.Connection {
+	quic := func(c *attribute.Connection) {
+		c.Flow.Proto, c.QUIC = parse.UDP, &parse.QUICFacts{Version: "1"}
+		c.End = parse.Idle
+	}
+	link := func(mac string) netip.AddrPort {
+		addr, _ := net.ParseMAC(mac)
+		return netip.AddrPortFrom(parse.LinkAddr(addr), 0)
+	}
+	seen := asked(attribute.Seen, attribute.ReplyCert, 3.2, 3.3, attribute.Evidence{Rule: "request-seen", Text: "CertificateRequest of 58 bytes"})
+	return []*attribute.Connection{
+		conn(0, gateway, contoso, parse.TLS13, quic, unknown("QUIC hides the handshake; retry over TCP")),
+		conn(1, gateway, contoso, parse.TLS13, quic, resumed),
+		conn(2, "198.18.1.40:4433", "", parse.DTLS12, func(c *attribute.Connection) {
+			c.Flow.Proto, c.DTLS = parse.UDP, true
+		}, seenClear),
+		conn(3, gateway, "", parse.TLS12, func(c *attribute.Connection) {
+			c.Flow = parse.Flow{Proto: parse.EAPOL, Addrs: [2]netip.AddrPort{link("02:00:5e:10:00:01"), link("02:00:5e:10:00:02")}}
+			c.Client, c.Server, c.Method = c.Flow.Addrs[0], c.Flow.Addrs[1], "eap-tls"
+		}, seen, request(1)),
+		conn(4, "198.18.1.50:1812", "", parse.TLS12, func(c *attribute.Connection) {
+			c.Flow.Proto, c.Method = parse.RADIUS, "peap"
+		}, seenClear),
 	}
 }
 

@@ -36,6 +36,12 @@ func newRow(c *attribute.Connection) row {
 	}
 	if sh := c.ServerHello; sh != nil {
 		r.version = strings.TrimPrefix(sh.Version.String(), "TLS ")
+		switch {
+		case c.QUIC != nil:
+			r.version += " QUIC"
+		case c.Method != "":
+			r.version += " EAP"
+		}
 		r.ech = sh.Version.IsTLS13() && c.ClientHello != nil && c.ClientHello.ECH
 	}
 	return r

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"whoasked/attribute"
+	"whoasked/parse"
 )
 
 // column is one column of the table.
@@ -36,9 +37,9 @@ var columns = [...]column{
 		narrow: func(t *Text, r *row) string { return strings.TrimSuffix(t.clock(r.start), r.start.Format(".000")) }},
 	{title: "Capture", cell: func(_ *Text, r *row) string { return tidy(filepath.Base(r.capture)) }, worth: severalCaptures, least: 10},
 	{title: "Client", squeeze: 2,
-		cell:   func(_ *Text, r *row) string { return r.client.String() },
-		narrow: func(_ *Text, r *row) string { return r.client.Addr().String() }},
-	{title: "Server", cell: func(_ *Text, r *row) string { return r.server.String() }},
+		cell:   func(_ *Text, r *row) string { return parse.EndName(r.client) },
+		narrow: func(_ *Text, r *row) string { return parse.HostName(r.client.Addr()) }},
+	{title: "Server", cell: func(_ *Text, r *row) string { return parse.EndName(r.server) }},
 	{title: "Hop", cell: func(_ *Text, r *row) string { return r.hop }, worth: someHop, least: 8},
 	{title: "Name (SNI)", cell: func(_ *Text, r *row) string { return cmp.Or(r.sni, "-") }, least: 12},
 	{title: "TLS", cell: func(_ *Text, r *row) string { return cmp.Or(r.version, "-") }, squeeze: 1},

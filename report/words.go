@@ -9,15 +9,26 @@ import (
 	"unicode/utf8"
 
 	"whoasked/attribute"
+	"whoasked/parse"
 )
 
 // endpointName names a server for a person: by its hop, if it has one.
 func endpointName(hop string, a netip.AddrPort) string {
 	if hop == "" {
-		return a.String()
+		return parse.EndName(a)
 	}
-	return printable(hop) + " (" + a.String() + ")"
+	return printable(hop) + " (" + parse.EndName(a) + ")"
 }
+
+// logOnWords says of a request inside EAP that it is about the network.
+func logOnWords(c *attribute.Connection) string {
+	if c.Method == "" {
+		return ""
+	}
+	return ": " + logOn
+}
+
+const logOn = "a network log-on (802.1X), not a web prompt"
 
 // plural writes a number with its noun; the plural ends in s.
 func plural(n int, noun string) string {

@@ -23,8 +23,15 @@ func (l *line) notes() []capture.Note {
 			Text: fmt.Sprintf("%s did not pass the filters and played no part", count(t.filtered, "TLS connection")),
 		})
 	}
-	if t.judged() == 0 && t.filtered == 0 {
+	if t.judged() == 0 && t.filtered == 0 && t.quic == 0 {
 		out = append(out, l.noTLS())
+	}
+	if t.quic > 0 {
+		out = append(out, capture.Note{
+			Kind: "quic-hidden", Count: t.quic,
+			Text: fmt.Sprintf("%s could not be told, because QUIC hides the handshake", count(t.quic, "QUIC connection")),
+			Hint: "switch QUIC off in the browser, so that it uses TCP, and capture again; or hand over the session's keys with --keylog",
+		})
 	}
 	if left := l.book.Left(); left > 0 {
 		out = append(out, capture.Note{
@@ -41,13 +48,13 @@ func (l *line) noTLS() capture.Note {
 	if l.tally.plain == 0 {
 		return capture.Note{
 			Kind: "no-tls",
-			Text: "no TCP connection was found, so there is nothing to answer",
+			Text: "no connection that can carry TLS was found, so there is nothing to answer",
 			Hint: "capture where the connection passes, for instance: tcpdump -i any -s 0 -w FILE tcp port 443",
 		}
 	}
 	return capture.Note{
 		Kind: "no-tls", Count: l.tally.plain,
-		Text: fmt.Sprintf("none of the %s carried TLS", count(l.tally.plain, "TCP connection")),
+		Text: fmt.Sprintf("none of the %s carried TLS", count(l.tally.plain, "connection")),
 		Hint: "begin capturing before the connection is opened, and where it is still TLS: before the endpoint that decrypts it",
 	}
 }

@@ -30,6 +30,7 @@ type line struct {
 // tally counts connections that have ended.
 type tally struct {
 	plain    int64 // carried no TLS
+	quic     int64 // of QUIC, whose answer is unknown or whose packets could not be opened
 	filtered int64 // left out by the filter
 	asked    int64
 	notAsked int64
@@ -110,7 +111,11 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, b
 // end judges a connection that is over and hands it on.
 func (l *line) end(name string, h *parse.Handshake) error {
 	if !h.TLS {
-		l.tally.plain++
+		if h.QUIC != nil {
+			l.tally.quic++
+		} else {
+			l.tally.plain++
+		}
 		return nil
 	}
 	c := &attribute.Connection{Capture: name, Handshake: h}
@@ -128,6 +133,9 @@ func (l *line) end(name string, h *parse.Handshake) error {
 		l.tally.notAsked++
 	default:
 		l.tally.unknown++
+		if h.QUIC != nil {
+			l.tally.quic++
+		}
 	}
 	c.ID = uint64(l.tally.judged())
 	l.book.Add(c)
