@@ -18,20 +18,7 @@ func requestSeen(v *view) finding {
 	if m == nil {
 		return finding{}
 	}
-	text := fmt.Sprintf("CertificateRequest of %d bytes from %s", m.Len, parse.EndName(v.Flow.Addrs[v.server]))
-	if len(v.Requests) > 0 {
-		switch n := len(v.Requests[0].Authorities); {
-		case v.Requests[0].Malformed != "":
-			text += ", not fully readable: " + v.Requests[0].Malformed
-		case n == 0:
-			text += " naming no authority"
-		case n == 1:
-			text += " naming 1 authority"
-		default:
-			text += fmt.Sprintf(" naming %d authorities", n)
-		}
-	}
-	return finding{answer: Yes, text: text}
+	return finding{answer: Yes, text: fmt.Sprintf("CertificateRequest of %d bytes from %s%s", m.Len, parse.EndName(v.Flow.Addrs[v.server]), naming(v.request(false)))}
 }
 
 // clientCertificateSeen: a client sends Certificate only when asked, and when

@@ -9,17 +9,22 @@ import (
 type strength uint8
 
 const (
-	behaviour strength = iota + 1 // how a client reacted
-	shape                         // how records are cut
-	exact                         // lengths that the protocol forces
-	protocol                      // what the RFC forbids or demands, given cleartext facts
-	absence                       // a flight read in the clear, without the message
-	read                          // the message, read in the clear
+	behaviour       strength = iota + 1 // how a client reacted
+	shape                               // how records are cut
+	exact                               // lengths that the protocol forces
+	protocol                            // what the RFC forbids or demands, given cleartext facts
+	unsealedAbsence                     // a flight opened with keys, without the message
+	unsealedRead                        // the message, opened with keys
+	absence                             // a flight read in the clear, without the message
+	read                                // the message, read in the clear
 )
 
 func (s strength) basis() Basis {
-	if s >= absence {
+	switch {
+	case s >= absence:
 		return Seen
+	case s >= unsealedAbsence:
+		return Unsealed
 	}
 	return Inferred
 }
@@ -49,14 +54,20 @@ var rules = []rule{
 	{"abbreviated-handshake", absence, InHandshake, abbreviated},
 	{"server-flight-seen", absence, InHandshake, serverFlightSeen},
 	{"client-flight-seen", absence, InHandshake, clientFlightSeen},
+	{"request-unsealed", unsealedRead, InHandshake, requestUnsealed},
+	{"client-certificate-unsealed", unsealedRead, InHandshake, clientCertificateUnsealed},
+	{"server-flight-unsealed", unsealedAbsence, InHandshake, serverFlightUnsealed},
+	{"client-flight-unsealed", unsealedAbsence, InHandshake, clientFlightUnsealed},
 	{"tls13-psk", protocol, InHandshake, pskAccepted},
 	{"tls13-client-flight", exact, InHandshake, clientFlightExact},
 	{"tls13-client-certificate", shape, InHandshake, clientFlightLarge},
 	{"tls13-server-flight", shape, InHandshake, serverFraming},
 	{"browser-dropped", behaviour, InHandshake, browserDropped},
 	{"browser-held", behaviour, InHandshake, browserHeld},
+	{"renegotiation-unsealed", unsealedRead, InRenegotiation, renegotiationUnsealed},
 	{"renegotiation-client-flight", exact, InRenegotiation, renegotiationClient},
 	{"renegotiation-server-flight", shape, InRenegotiation, renegotiationServer},
+	{"post-handshake-unsealed", unsealedRead, AfterHandshake, postHandshakeUnsealed},
 	{"post-handshake-answer", exact, AfterHandshake, postHandshakeAnswer},
 }
 
@@ -101,6 +112,7 @@ func judge(h *parse.Handshake, rules []rule) Verdict {
 		if verdict.Reason == "" {
 			verdict.Reason = v.reason()
 		}
+		verdict.Reason += v.keyTrouble()
 	}
 	return verdict
 }
@@ -122,7 +134,7 @@ func weigh(v *view, rules []rule, when When) opinion {
 	o := opinion{when: when}
 	var best strength
 	for _, r := range rules {
-		if r.when != when || best >= absence && r.strength < absence {
+		if r.when != when || best >= unsealedAbsence && r.strength < unsealedAbsence || best >= absence && r.strength < absence {
 			continue // what was read needs no inference beside it
 		}
 		f := r.look(v)

@@ -9,6 +9,9 @@ import (
 // reply tells what the client did about a request, and whether TLS went on
 // without a certificate.
 func (v *view) reply(when When) (Reply, Answer) {
+	if r, required, ok := v.replyUnsealed(when); ok {
+		return r, required
+	}
 	switch {
 	case when == AfterHandshake:
 		return v.replyPostHandshake()
@@ -196,6 +199,9 @@ func (v *view) replyPostHandshake() (Reply, Answer) {
 // times returns when a request was through and when the client reacted: by an
 // answer, by closing, or not at all up to the end.
 func (v *view) times(when When) (asked, reacted time.Duration) {
+	if asked, reacted, ok := v.timesUnsealed(when); ok {
+		return asked, reacted
+	}
 	switch {
 	case when == InRenegotiation:
 		return v.timesRenegotiation()

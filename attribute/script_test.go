@@ -23,6 +23,8 @@ import (
 //	23/61 22/40 20/1   a sealed record (type/length); a trailing ! marks a gap
 //	cert cert0 req done cke ske ticket status   a clear message; ! marks a gap
 //	alert40 warn41     a clear alert
+//	*req *cert0 *fin   an unsealed message, in the round open last; *alert116 an unsealed alert
+//	keys-failed        secrets did not open a record of the side; unopened: one of many
 //	round              what follows is a renegotiation; pha: post-handshake
 //	fin rst lost hidden   end of a direction, a reset, lost bytes, a loss that may hide records
 func script(t *testing.T, line string) *parse.Handshake {
@@ -76,13 +78,31 @@ var scriptMessages = map[string]parse.Message{
 	"ske":    {Type: parse.TypeServerKeyExchange, Len: 296},
 	"ticket": {Type: parse.TypeNewSessionTicket, Len: 200},
 	"status": {Type: parse.TypeCertificateStatus, Len: 400},
+	"ee":     {Type: parse.TypeEncryptedExtensions, Len: 15},
+	"cv":     {Type: parse.TypeCertificateVerify, Len: 260},
+	"fin":    {Type: parse.TypeFinished, Len: 32},
+	"ccert":  {Type: parse.TypeCompressedCert, Len: 500},
+	"shello": {Type: parse.TypeServerHello, Len: 80},
+	"chello": {Type: parse.TypeClientHello, Len: 200},
 }
 
 func applyWord(t *testing.T, h *parse.Handshake, round *parse.Round, from parse.Side, at time.Duration, thing string) {
 	t.Helper()
 	base, options, _ := strings.Cut(thing, "+")
 	base, gap := strings.CutSuffix(base, "!")
-	if m, ok := scriptMessages[base]; ok {
+	opened, unsealed := strings.CutPrefix(base, "*")
+	if unsealed {
+		base = opened
+		h.Keys = parse.KeysOpened
+		h.Sides[from].Opened++
+	}
+	if m, ok := scriptMessages[base]; ok && (unsealed || base != "fin") {
+		if m.Unsealed = unsealed; unsealed {
+			m.Round = uint8(len(h.Rounds))
+		}
+		if m.Type == parse.TypeCertificateRequest && unsealed {
+			h.Requests = append(h.Requests, &parse.CertificateRequest{At: h.Start.Add(at), From: from, Unsealed: true})
+		}
 		m.At, m.From, m.Gap = at, from, gap
 		h.Messages = append(h.Messages, m)
 		h.ClientKnown = true
@@ -115,6 +135,11 @@ func applyWord(t *testing.T, h *parse.Handshake, round *parse.Round, from parse.
 		h.End, h.EndFrom = parse.RST, from
 	case base == "hidden":
 		h.Sides[from].Hidden++
+	case base == "unopened":
+		h.Sides[from].Unopened++
+	case base == "keys-failed":
+		h.Sides[from].Unopened++
+		h.Keys = parse.KeysFailed
 	case base == "lost":
 		h.Sides[from].Lost += 100
 	case strings.HasPrefix(base, "alert"), strings.HasPrefix(base, "warn"):
@@ -122,7 +147,7 @@ func applyWord(t *testing.T, h *parse.Handshake, round *parse.Round, from parse.
 		if err != nil {
 			t.Fatalf("script: %q", thing)
 		}
-		h.Alerts = append(h.Alerts, parse.Alert{At: at, From: from, Fatal: base[0] == 'a', Description: uint8(d)})
+		h.Alerts = append(h.Alerts, parse.Alert{At: at, From: from, Fatal: base[0] == 'a', Description: uint8(d), Unsealed: unsealed})
 	default:
 		t.Fatalf("script: %q is nothing known", thing)
 	}

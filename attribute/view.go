@@ -11,6 +11,8 @@ type view struct {
 	*parse.Handshake
 	client, server parse.Side
 	tls13          bool // negotiated, as the ServerHello says
+	// Messages are those in the clear, opened those that were unsealed.
+	Messages, opened []parse.Message
 	// sealedC and sealedS are the sealed records of each role on the tape of the
 	// first handshake (TLS 1.3: type 23), in order.
 	// Only as many as the rules look at.
@@ -22,6 +24,17 @@ type view struct {
 
 func newView(h *parse.Handshake) *view {
 	v := &view{Handshake: h, client: h.Client, server: h.Client.Other()}
+	v.Messages = h.Messages
+	if h.Keys == parse.KeysOpened { // else none is unsealed
+		v.Messages = nil
+		for _, m := range h.Messages {
+			if m.Unsealed {
+				v.opened = append(v.opened, m)
+			} else {
+				v.Messages = append(v.Messages, m)
+			}
+		}
+	}
 	v.sealedC, v.sealedS = v.client16[:0], v.server16[:0]
 	v.tls13 = h.ServerHello != nil && h.ServerHello.Version.IsTLS13()
 	if !h.ClientKnown {

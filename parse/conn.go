@@ -13,6 +13,7 @@ type Conn struct {
 	now    time.Time
 	recent recent // what a post-handshake round is cut from
 	grams  *datagrams
+	un     *unsealing // nil without keys
 }
 
 // Handshake returns the record of the connection so far. It is updated by Feed.
@@ -126,6 +127,12 @@ func (h *Handshake) apply(e *Event) {
 	case EventCertificate:
 		side.Certs = e.Certificates
 		side.CertMessages++
+	case EventEncryptedExtensions:
+		if h.ServerHello != nil && e.Text != "" {
+			sh := *h.ServerHello // the one in the event stays as it was
+			sh.ALPN = e.Text
+			h.ServerHello = &sh
+		}
 	case EventMessage:
 		if len(h.Messages) < MaxMessages {
 			h.Messages = append(h.Messages, e.Message)

@@ -14,6 +14,8 @@ type deframer struct {
 	want  bool   // its body is kept
 	holed bool   // part of its body was lost
 	buf   []byte // the body so far, if it came in several pieces
+
+	unsealed bool // it reads what was opened with keys
 }
 
 // reset forgets the message and gives its buffer back.
@@ -21,76 +23,91 @@ func (m *deframer) reset(p *Parser) {
 	if m.buf != nil {
 		p.putBuffer(m.buf)
 	}
-	*m = deframer{}
+	*m = deframer{unsealed: m.unsealed}
+}
+
+// header takes bytes of a message's header and returns those behind it; the
+// header is complete when hdrN is 4.
+func (m *deframer) header(b []byte) []byte {
+	n := copy(m.hdr[m.hdrN:], b)
+	m.hdrN += uint8(n)
+	return b[n:]
 }
 
 // handshake takes bytes of a handshake record's body.
 func (d *direction) handshake(b []byte) {
 	m := &d.msg
 	for len(b) > 0 {
-		if !m.open {
-			n := copy(m.hdr[m.hdrN:], b)
-			m.hdrN += uint8(n)
-			b = b[n:]
-			if m.hdrN < 4 {
-				return
-			}
-			atStart := d.blen-d.body-len(b) == 4 // the record began with this header
-			if atStart && d.looksSealed() {
-				m.reset(d.c.p)
-				d.skip, d.body = d.body, 0
-				d.record(HandshakeRecord, d.blen)
-				return
-			}
-			d.openMessage()
+		if m.open {
+			b = d.content(m, b)
 			continue
 		}
-		n := min(m.left, len(b))
-		m.left -= n
-		switch {
-		case !m.want:
-		case m.left == 0 && len(m.buf) == 0:
-			d.message(m.typ, b[:n]) // in one piece: no copy
-			m.want = false
-		default:
-			if m.buf == nil {
-				m.buf = d.c.p.buffer()
-			}
-			m.buf = append(m.buf, b[:n]...)
+		if b = m.header(b); m.hdrN < 4 {
+			return
 		}
-		b = b[n:]
-		if m.left == 0 {
-			d.closeMessage()
+		atStart := d.blen-d.body-len(b) == 4 // the record began with this header
+		if atStart && d.looksSealed() {
+			m.reset(d.c.p)
+			d.skip, d.body = d.body, 0
+			d.record(HandshakeRecord, d.blen)
+			return
 		}
+		d.openMessage(m)
 	}
 }
 
+// content takes bytes of the message being read and returns those behind it.
+func (d *direction) content(m *deframer, b []byte) []byte {
+	n := min(m.left, len(b))
+	m.left -= n
+	switch {
+	case !m.want:
+	case m.left == 0 && len(m.buf) == 0:
+		d.message(m.typ, m.unsealed, b[:n]) // in one piece: no copy
+		m.want = false
+	default:
+		if m.buf == nil {
+			m.buf = d.c.p.buffer()
+		}
+		m.buf = append(m.buf, b[:n]...)
+	}
+	if m.left == 0 {
+		d.closeMessage(m)
+	}
+	return b[n:]
+}
+
 // openMessage starts a message whose header is complete.
-func (d *direction) openMessage() {
-	m := &d.msg
+func (d *direction) openMessage(m *deframer) {
 	n := int(m.hdr[1])<<16 | int(m.hdr[2])<<8 | int(m.hdr[3])
 	m.typ, m.left, m.open, m.hdrN, m.holed = HandshakeType(m.hdr[0]), n, true, 0, false
 	switch m.typ {
 	case TypeClientHello, TypeServerHello, TypeCertificate, TypeCertificateRequest:
 		m.want = n <= maxMessage
+	case TypeNewSessionTicket:
+		m.want = d.c.un != nil && n <= maxMessage
+	case TypeEncryptedExtensions, TypeCompressedCert:
+		m.want = m.unsealed && n <= maxMessage
 	default:
 		m.want = false
 	}
 	if n > maxMessage {
 		d.c.malformed(d.from, "a handshake message claims more than 256 KiB")
 	}
-	d.c.emit(Event{Kind: EventMessage, From: d.from, Message: Message{
-		At: d.c.since(), From: d.from, Type: m.typ, Len: n, Gap: d.gap,
-	}})
-	d.gap = false
+	e := Message{At: d.c.since(), From: d.from, Type: m.typ, Len: n, Unsealed: m.unsealed}
+	if m == &d.msg {
+		e.Gap, d.gap = d.gap, false
+	} else {
+		d.c.un.opened(d, &e)
+	}
+	d.c.emit(Event{Kind: EventMessage, From: d.from, Message: e})
 	if n == 0 {
-		d.closeMessage()
+		d.closeMessage(m)
 	}
 }
 
 // closeMessage ends the message whose last byte has passed.
-func (d *direction) closeMessage() {
-	m := &d.msg
+func (d *direction) closeMessage(m *deframer) {
 	switch {
 	case m.holed:
 		if m.typ == TypeCertificateRequest {
@@ -99,7 +116,10 @@ func (d *direction) closeMessage() {
 			}})
 		}
 	case m.want:
-		d.message(m.typ, m.buf)
+		d.message(m.typ, m.unsealed, m.buf)
+	}
+	if m != &d.msg {
+		d.c.un.closed(d, m.typ)
 	}
 	m.reset(d.c.p)
 }
@@ -114,7 +134,7 @@ func (m *deframer) lose(d *direction, n int) int {
 	m.left -= n
 	m.holed, m.want = true, false
 	if m.left == 0 {
-		d.closeMessage()
+		d.closeMessage(m)
 	}
 	return n
 }

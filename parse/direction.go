@@ -56,6 +56,8 @@ type direction struct {
 	body int
 	typ  ContentType // of body
 	blen int         // full length of body
+	kept bool        // body is collected, to be unsealed
+	pile []byte      // what came of it so far
 
 	msg   deframer
 	alert [2]byte
@@ -147,8 +149,39 @@ func (d *direction) begin(t ContentType, n int) {
 		d.typ, d.body, d.blen = t, n, n
 		return
 	}
-	d.skip = n
+	gap := d.gap
 	d.record(t, n)
+	if d.c.un != nil && d.c.un.wants(d, t, gap) {
+		d.typ, d.body, d.blen, d.kept = t, n, n, true
+		return
+	}
+	d.skip = n
+}
+
+// collect takes bytes of a sealed body, up to the whole.
+func (d *direction) collect(b []byte) {
+	if len(b) < d.blen {
+		if d.pile == nil {
+			d.pile = d.c.p.buffer()
+		}
+		d.pile = append(d.pile, b...)
+		b = d.pile
+	}
+	if d.body > 0 {
+		return
+	}
+	d.kept = false
+	d.c.un.take(d, b)
+	d.drop()
+}
+
+// drop gives up collecting a body.
+func (d *direction) drop() {
+	d.kept = false
+	if d.pile != nil {
+		d.c.p.putBuffer(d.pile)
+		d.pile = nil
+	}
 }
 
 // record books a record whose content stays closed.
@@ -163,6 +196,10 @@ func (d *direction) record(t ContentType, n int) {
 
 // clear takes bytes of a body that is read.
 func (d *direction) clear(b []byte) {
+	if d.kept {
+		d.collect(b)
+		return
+	}
 	switch d.typ {
 	case AlertRecord:
 		d.alert[d.blen-d.body-len(b)] = b[0] // a body of two bytes comes in one or two pieces
@@ -208,6 +245,12 @@ func (d *direction) lose(n int) {
 // loseBody takes note of missing bytes in a body that is read and returns how
 // many of them lie behind what it could account for.
 func (d *direction) loseBody(n int) int {
+	if d.kept {
+		d.drop()
+		d.c.un.missed(d)
+		d.skip, d.body = d.body, 0
+		return n
+	}
 	if d.typ == HandshakeRecord {
 		if k := d.msg.lose(d, min(n, d.body)); k > 0 {
 			d.body -= k
@@ -236,6 +279,7 @@ func (d *direction) search() {
 	d.uncertain = !d.sealed
 	d.hidden()
 	d.hdrN, d.skip, d.body = 0, 0, 0
+	d.drop()
 	d.held, d.cand = d.held[:0], candidate{}
 	d.msg.reset(d.c.p)
 }
@@ -246,6 +290,9 @@ func (d *direction) finish() {
 	// second header to be believed.
 	if d.mode == hunting && d.cand.set && d.cand.wait == 0 && len(d.held) == 0 && d.c.h.TLS {
 		d.confirm()
+	}
+	if d.c.un != nil {
+		d.c.un.drain(d)
 	}
 }
 
@@ -259,6 +306,9 @@ func (d *direction) confirm() {
 		d.sealed, d.uncertain = true, false
 	}
 	d.c.book(d, r)
+	if d.c.un != nil && d.c.un.wants(d, r.Type, true) {
+		d.c.un.missed(d)
+	}
 }
 
 // sync leaves hunting with the next byte at a record boundary.

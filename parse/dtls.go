@@ -172,9 +172,9 @@ func (r *dtlsReader) deliver(from Side, gap bool) {
 	}})
 	switch {
 	case m.whole() && m.typ == TypeClientHello:
-		d.message(m.typ, withoutCookie(m.body))
+		d.message(m.typ, false, withoutCookie(m.body))
 	case m.whole():
-		d.message(m.typ, m.body)
+		d.message(m.typ, false, m.body)
 	case m.typ == TypeCertificateRequest:
 		c.emit(Event{Kind: EventCertificateRequest, From: from, Request: &CertificateRequest{
 			At: c.now, From: from, Malformed: "part of the message was not captured",

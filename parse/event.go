@@ -7,21 +7,22 @@ type EventKind uint8
 
 // Kinds of events.
 const (
-	EventClientHello        EventKind = iota + 1 // Event.ClientHello
-	EventHelloRetryRequest                       // Event.ServerHello
-	EventServerHello                             // Event.ServerHello
-	EventCertificateRequest                      // Event.Request
-	EventCertificate                             // Event.Certificates, may be empty
-	EventMessage                                 // Event.Message: any handshake message in the clear, before its own kind
-	EventRecord                                  // Event.Record: a sealed record or a ChangeCipherSpec
-	EventRound                                   // Event.Round, Event.Records: what passed before it was recognised
-	EventAlert                                   // Event.Alert
-	EventPreamble                                // Event.Text: its name
-	EventLost                                    // Event.Bytes
-	EventConflict                                // Event.Bytes
-	EventMalformed                               // Event.Text
-	EventFin                                     // From closed its direction
-	EventEnd                                     // Event.End
+	EventClientHello         EventKind = iota + 1 // Event.ClientHello
+	EventHelloRetryRequest                        // Event.ServerHello
+	EventServerHello                              // Event.ServerHello
+	EventCertificateRequest                       // Event.Request
+	EventCertificate                              // Event.Certificates, may be empty
+	EventEncryptedExtensions                      // Event.Text: the application protocol, may be empty; unsealed
+	EventMessage                                  // Event.Message: any handshake message in the clear or unsealed, before its own kind
+	EventRecord                                   // Event.Record: a sealed record or a ChangeCipherSpec
+	EventRound                                    // Event.Round, Event.Records: what passed before it was recognised
+	EventAlert                                    // Event.Alert
+	EventPreamble                                 // Event.Text: its name
+	EventLost                                     // Event.Bytes
+	EventConflict                                 // Event.Bytes
+	EventMalformed                                // Event.Text
+	EventFin                                      // From closed its direction
+	EventEnd                                      // Event.End
 )
 
 // Event is one fact. The fields other than Kind, From and Time are

@@ -50,14 +50,16 @@ type Handshake struct {
 
 	Sides [2]SideFacts // indexed by Side
 
-	// Messages lists the handshake messages seen in the clear, both sides, in
-	// order; at most MaxMessages.
+	// Messages lists the handshake messages seen in the clear or unsealed, both
+	// sides, in the order found; at most MaxMessages.
 	Messages []Message
 	// Requests holds the CertificateRequest messages read.
 	Requests []*CertificateRequest
 	Alerts   []Alert
 	// Tape is the start of the sealed part of the first handshake.
 	Tape Tape
+	// Keys tells what secrets at hand did for the connection.
+	Keys KeyState
 	// Rounds are later handshakes on the same connection: renegotiation
 	// (RFC 5246 §7.4.1.1) or post-handshake authentication (RFC 8446 §4.6.2),
 	// as far as record headers tell; at most MaxRounds, so that with as many
@@ -111,10 +113,14 @@ type SideFacts struct {
 	// Malformed tells the first thing in this direction that is not valid TLS,
 	// empty for none.
 	Malformed string
-	// Certs is the chain of the latest Certificate message read in the clear,
-	// leaf first; CertMessages counts them, as an empty chain is an answer too.
+	// Certs is the chain of the latest Certificate message read, leaf first;
+	// CertMessages counts them, as an empty chain is an answer too.
 	Certs        []*Certificate
 	CertMessages int
+	// Opened counts sealed records opened with keys, Unopened those that the
+	// keys for this connection should have opened and did not. Records that can
+	// tell nothing more are not tried and not counted.
+	Opened, Unopened int
 }
 
 // ServerCerts returns the server's chain, leaf first, nil if not read.
@@ -182,23 +188,31 @@ type Round struct {
 	open bool // records still go to this tape
 }
 
-// Message is one handshake message read in the clear.
+// Message is one handshake message read in the clear or unsealed.
 type Message struct {
 	At   time.Duration // since Handshake.Start
 	From Side
 	Type HandshakeType
 	Len  int // body length in bytes
 	// Gap is set when bytes of this direction were lost since the message
-	// before it: others may be missing there.
+	// before it: others may be missing there. For unsealed ones, sequence
+	// numbers tell it.
 	Gap bool
+	// Unsealed: it was read with keys.
+	Unsealed bool
+	// Round is 0 for the first handshake of the connection and what belongs to
+	// none (tickets, key updates), n for the nth later one: a renegotiation, or a
+	// post-handshake request with its answer. Only keys make those legible.
+	Round uint8
 }
 
-// Alert is an alert read in the clear (RFC 8446 §6).
+// Alert is an alert read in the clear or unsealed (RFC 8446 §6).
 type Alert struct {
 	At          time.Duration // since Handshake.Start
 	From        Side
 	Fatal       bool
 	Description uint8
+	Unsealed    bool // it was read with keys
 }
 
 // ClientHello holds the fields of a ClientHello (RFC 8446 §4.1.2) that
@@ -248,8 +262,11 @@ type ServerHello struct {
 	// PSK: pre_shared_key was accepted; the server then must not request a
 	// certificate in this handshake (RFC 8446 §4.3.2).
 	PSK  bool
-	ALPN string // TLS ≤ 1.2 only; TLS 1.3 seals it
+	ALPN string // TLS 1.3 seals it: empty unless unsealed
 	JA3S string // empty unless Options.Fingerprints
+
+	encryptThenMAC bool // RFC 7366
+	compressed     bool // a compression method was chosen (RFC 3749)
 }
 
 // CertificateRequest is a CertificateRequest message in any of its layouts:
@@ -267,6 +284,8 @@ type CertificateRequest struct {
 	Context []byte
 	// Extensions lists the extension types in order; TLS 1.3.
 	Extensions []uint16
+	// Unsealed: it was read with keys.
+	Unsealed bool
 	// Malformed tells where the layout broke; what was read before it stands.
 	Malformed string
 }

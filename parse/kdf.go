@@ -13,10 +13,13 @@ import (
 // expandLabel is HKDF-Expand-Label with an empty context (RFC 8446 §7.1). label
 // comes without its "tls13 ".
 func expandLabel(newHash func() hash.Hash, secret []byte, label string, length int) []byte {
-	info := make([]byte, 0, 4+6+len(label))
-	info = append(info, byte(length>>8), byte(length), byte(6+len(label)))
-	info = append(append(info, "tls13 "...), label...)
-	info = append(info, 0)
+	return expandPrefixed(newHash, secret, "tls13 ", label, length)
+}
+
+func expandPrefixed(newHash func() hash.Hash, secret []byte, prefix, label string, length int) []byte {
+	info := make([]byte, 0, 4+len(prefix)+len(label))
+	info = append(info, byte(length>>8), byte(length), byte(len(prefix)+len(label)))
+	info = append(append(append(info, prefix...), label...), 0)
 	out, err := hkdf.Expand(newHash, secret, string(info), length)
 	if err != nil {
 		return nil // only for a length above 255 hashes, which nobody asks for

@@ -1,7 +1,9 @@
 package parse
 
+import "golang.org/x/crypto/cryptobyte"
+
 // message reads one complete handshake message; body is borrowed.
-func (d *direction) message(t HandshakeType, body []byte) {
+func (d *direction) message(t HandshakeType, unsealed bool, body []byte) {
 	c, fp := d.c, d.c.p.opts.Fingerprints
 	e := Event{From: d.from}
 	var malformed string
@@ -29,7 +31,7 @@ func (d *direction) message(t HandshakeType, body []byte) {
 			v = c.h.ServerHello.Version
 		}
 		e.Kind, e.Request = EventCertificateRequest, parseCertificateRequest(body, v)
-		e.Request.At, e.Request.From = c.now, d.from
+		e.Request.At, e.Request.From, e.Request.Unsealed = c.now, d.from, unsealed
 		malformed = e.Request.Malformed
 	case TypeCertificate:
 		var ders [][]byte
@@ -38,6 +40,16 @@ func (d *direction) message(t HandshakeType, body []byte) {
 		for _, der := range ders {
 			e.Certificates = append(e.Certificates, c.p.certs.parse(der))
 		}
+	case TypeNewSessionTicket:
+		if c.un != nil {
+			c.un.ticket(body)
+		}
+		return
+	case TypeEncryptedExtensions:
+		e.Kind = EventEncryptedExtensions
+		e.Text, malformed = parseEncryptedExtensions(body)
+	default:
+		return
 	}
 	if malformed != "" {
 		c.malformed(d.from, malformed)
@@ -46,5 +58,32 @@ func (d *direction) message(t HandshakeType, body []byte) {
 		(e.Kind == EventServerHello || e.Kind == EventHelloRetryRequest) {
 		return
 	}
+	if e.Kind == EventClientHello || e.Kind == EventServerHello {
+		c.hello(&e, body)
+	}
 	c.emit(e)
+}
+
+// parseEncryptedExtensions reads the body of EncryptedExtensions (RFC 8446
+// §4.3.1) and returns the application protocol chosen, empty for none.
+func parseEncryptedExtensions(body []byte) (alpn, malformed string) {
+	s := cryptobyte.String(body)
+	var extensions, data, list, name cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&extensions) || !s.Empty() {
+		return "", "the length of EncryptedExtensions does not fit"
+	}
+	for !extensions.Empty() {
+		var typ uint16
+		if !extensions.ReadUint16(&typ) || !extensions.ReadUint16LengthPrefixed(&data) {
+			return alpn, "an extension is cut short"
+		}
+		if typ != extALPN {
+			continue
+		}
+		if !data.ReadUint16LengthPrefixed(&list) || !list.ReadUint8LengthPrefixed(&name) || !list.Empty() {
+			return alpn, "extension 16 is malformed"
+		}
+		alpn = protocolName(name)
+	}
+	return alpn, ""
 }

@@ -11,6 +11,7 @@ const (
 	extSignatureAlgorithms    = 13
 	extALPN                   = 16
 	extRecordSizeLimit        = 28
+	extEncryptThenMAC         = 22
 	extSessionTicket          = 35
 	extPreSharedKey           = 41
 	extEarlyData              = 42

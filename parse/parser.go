@@ -18,6 +18,10 @@ type Parser struct {
 	conns  []*Conn      // given back by Recycle
 	shakes []*Handshake // given back by Release
 	spare  [][]byte     // buffers not in use
+
+	sessions  sessions // with keys: which connection made a session
+	plain     []byte   // the record unsealed last
+	heldBytes int      // of sealed records that wait for their secret
 }
 
 // NewParser returns a Parser.
@@ -49,6 +53,12 @@ const (
 func (p *Parser) Recycle(c *Conn) {
 	for s := range c.dirs {
 		c.dirs[s].msg.reset(p)
+		c.dirs[s].drop()
+	}
+	if c.un != nil {
+		for s := range c.un.dirs {
+			c.un.finish(&c.un.dirs[s])
+		}
 	}
 	if len(p.conns) < maxSpare {
 		*c = Conn{}

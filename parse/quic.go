@@ -87,6 +87,9 @@ type quicHeld struct {
 func newQUICReader(c *Conn) *quicReader {
 	q := &quicReader{c: c, facts: &QUICFacts{}, idLen: [2]int{-1, -1}}
 	c.h.QUIC = q.facts
+	for s := range q.crypto[levelHandshake] {
+		q.crypto[levelHandshake][s].msg.unsealed = true
+	}
 	return q
 }
 

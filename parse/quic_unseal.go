@@ -56,6 +56,8 @@ func (q *quicReader) openSealed(level quicLevel, from Side, v *quicVersion, whol
 	for _, k := range s.trial {
 		if frames, ok := k.open(whole, number, q.buf[:0]); ok {
 			s.good, s.trial = k, nil
+			q.c.h.Keys = KeysOpened
+			q.c.h.Sides[from].Opened++
 			return frames, true
 		}
 	}

@@ -37,12 +37,14 @@ func parseServerHello(body []byte, fp bool) (h *ServerHello, retry bool, malform
 		bad.noteIf(len(session) > 32, "session id longer than 32 bytes")
 	}
 	var extensions cryptobyte.String
-	if !oldDraft && !s.Skip(1) {
+	var compression uint8
+	if !oldDraft && !s.ReadUint8(&compression) {
 		bad.note("ServerHello ends before its compression method")
 	} else if !s.Empty() {
 		extensions = readExtensionBlock(&s, &bad)
 		h.readExtensions(extensions, &bad)
 	}
+	h.compressed = compression != 0
 	if fp {
 		h.JA3S = ja3s(Version(version), h.Cipher, extensions)
 	}
@@ -80,6 +82,9 @@ func (h *ServerHello) readExtensions(s cryptobyte.String, bad *flaw) {
 			if !seen.alpn && len(name) > 0 {
 				h.ALPN = protocolName(name)
 			}
+		case extEncryptThenMAC:
+			h.encryptThenMAC = true
+			continue
 		default:
 			continue
 		}

@@ -1,0 +1,273 @@
+package parse
+
+import (
+	"crypto/sha256"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// hello12 is what the hellos of one handshake of TLS ≤ 1.2 say about its keys.
+type hello12 struct {
+	client, server [32]byte
+	version        Version
+	suite          CipherSuite
+	etm            bool // encrypt_then_mac (RFC 7366)
+	complete       bool // both hellos were read
+}
+
+// state12 is what one direction knows of TLS ≤ 1.2 keys.
+type state12 struct {
+	open  opener12
+	cand  []opener12 // while open is nil; valid iff made
+	hello hello12    // of the handshake whose ChangeCipherSpec passed last
+}
+
+// hello takes note of a hello, in the clear or unsealed. It begins unsealing
+// with the first ClientHello.
+func (c *Conn) hello(e *Event, body []byte) {
+	if c.p.opts.Keys == nil {
+		return
+	}
+	if c.un == nil {
+		if e.Kind != EventClientHello {
+			return
+		}
+		c.un = &unsealing{c: c}
+		for s := range c.un.dirs {
+			c.un.dirs[s].msg.unsealed = true
+		}
+	}
+	u := c.un
+	switch e.Kind {
+	case EventClientHello:
+		u.next = hello12{client: e.ClientHello.Random}
+		u.origins = c.p.sessions.resumed(e.ClientHello.SessionID, offeredTicket(body))
+	case EventServerHello:
+		sh := e.ServerHello
+		u.next.server, u.next.version, u.next.suite, u.next.etm = sh.Random, sh.Version, sh.Cipher, sh.encryptThenMAC
+		u.next.complete = !sh.compressed
+		if len(sh.SessionID) > 0 && !sh.Version.IsTLS13() {
+			c.p.sessions.note(sessionKey(sh.SessionID), u.origin())
+		}
+	}
+}
+
+// origin is the client random under which the secrets of this connection were
+// logged: that of the connection whose session it resumes, if it is known.
+func (u *unsealing) origin() [32]byte {
+	if len(u.origins) > 0 && !u.c.p.opts.Keys.has(u.next.client) {
+		return u.origins[0]
+	}
+	return u.next.client
+}
+
+// ticket takes note of a NewSessionTicket of TLS ≤ 1.2 (RFC 5077 §3.3).
+func (u *unsealing) ticket(body []byte) {
+	if len(body) > 6 && !u.c.tls13() {
+		u.c.p.sessions.note(ticketKey(body[6:]), u.origin())
+	}
+}
+
+// sessions remembers the client random of the connection that made a session,
+// by its id or ticket.
+type sessions struct{ young, old map[[32]byte][32]byte }
+
+// maxSessions bounds what is remembered; the older half is forgotten first.
+const maxSessions = 1 << 15
+
+func sessionKey(id []byte) (k [32]byte) {
+	copy(k[:], id)
+	return k
+}
+
+func ticketKey(ticket []byte) [32]byte { return sha256.Sum256(ticket) }
+
+func (s *sessions) note(key, random [32]byte) {
+	if len(s.young) >= maxSessions/2 {
+		s.old, s.young = s.young, nil
+	}
+	if s.young == nil {
+		s.young = make(map[[32]byte][32]byte)
+	}
+	s.young[key] = random
+}
+
+// resumed returns the client randoms of connections whose session is offered by
+// its id or ticket; either may be empty.
+func (s *sessions) resumed(id, ticket []byte) (randoms [][32]byte) {
+	look := func(key [32]byte) {
+		for _, m := range []map[[32]byte][32]byte{s.young, s.old} {
+			if r, ok := m[key]; ok {
+				randoms = append(randoms, r)
+			}
+		}
+	}
+	if len(id) > 0 {
+		look(sessionKey(id))
+	}
+	if len(ticket) > 0 {
+		look(ticketKey(ticket))
+	}
+	return randoms
+}
+
+// offeredTicket returns the contents of session_ticket (RFC 5077 §3.2) in a
+// ClientHello, nil for none.
+func offeredTicket(hello []byte) []byte {
+	s := cryptobyte.String(hello)
+	var skip, extensions, data cryptobyte.String
+	if !s.Skip(2+32) || !s.ReadUint8LengthPrefixed(&skip) || !s.ReadUint16LengthPrefixed(&skip) ||
+		!s.ReadUint8LengthPrefixed(&skip) || !s.ReadUint16LengthPrefixed(&extensions) {
+		return nil
+	}
+	for !extensions.Empty() {
+		var typ uint16
+		if !extensions.ReadUint16(&typ) || !extensions.ReadUint16LengthPrefixed(&data) {
+			return nil
+		}
+		if typ == extSessionTicket {
+			return data
+		}
+	}
+	return nil
+}
+
+// wants12 is wants for TLS ≤ 1.2, where record headers show what is sealed
+// handshake.
+func (u *unsealing) wants12(d *direction, s *sealed, t ContentType) bool {
+	s.missing += s.rec.lost
+	s.rec.lost = 0
+	switch {
+	case t == ChangeCipherSpec:
+		u.changeKeys12(d, s)
+		return false
+	case !s.hello.complete:
+		if t != HandshakeRecord || !u.next.complete {
+			return false
+		}
+		u.changeKeys12(d, s) // it was lost
+		s.missing += lossWindow
+	case t != HandshakeRecord && t != AlertRecord:
+		if s.open != nil && s.open.chained() {
+			return true
+		}
+		s.seq++
+		return false
+	}
+	if s.open == nil && !u.hopefulNow12() {
+		s.seq++
+		return false
+	}
+	return true
+}
+
+// hopefulNow12 reports whether a record is worth being read while no secret has
+// opened one.
+func (u *unsealing) hopefulNow12() bool {
+	id := u.c.h.ServerHello.SessionID
+	return u.hopeful() || len(id) > 0 && u.c.p.opts.Keys.has(sessionKey(id))
+}
+
+// changeKeys12 puts the keys of the latest hellos into force.
+func (u *unsealing) changeKeys12(d *direction, s *sealed) {
+	u.release(s)
+	s.msg.reset(u.c.p)
+	if !u.next.complete || s.open != nil && u.next == s.hello {
+		// The hellos of this handshake were lost, and its keys with them.
+		if s.open != nil {
+			u.unopened(d, s)
+		}
+		u.finish(s)
+		return
+	}
+	s.hello, s.open, s.cand, s.made = u.next, nil, nil, false
+	s.seq, s.missing, s.failed = 0, 0, 0
+}
+
+// try12 opens a record of TLS ≤ 1.2.
+func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
+	cands := []opener12{s.open}
+	if s.open == nil {
+		if cands = u.candidates12(d, s); len(cands) == 0 {
+			return u.closed12(s)
+		}
+	}
+	if r.typ != HandshakeRecord && r.typ != AlertRecord {
+		s.open.skip(len(r.body), r.body)
+		return passed
+	}
+	for _, o := range cands {
+		for q := r.seq; q <= r.seq+uint64(min(r.missing, maxWindow)) && u.spent <= maxTrial; q++ {
+			content, ok := o.open(u.c.p.plain[:0], q, r.hdr, r.body)
+			if !ok {
+				u.spent += len(r.body)
+				continue
+			}
+			u.c.p.plain = content
+			if q != r.seq {
+				s.msg.reset(u.c.p)
+				s.gap = true
+			}
+			s.seq += q - r.seq
+			s.missing -= r.missing
+			s.open, s.cand = o, nil
+			u.content(d, s, r.typ, content)
+			return opened
+		}
+	}
+	for _, o := range cands {
+		o.skip(len(r.body), r.body)
+	}
+	return unopened
+}
+
+// closed12 judges a record for which there is no opener.
+func (u *unsealing) closed12(s *sealed) outcome {
+	k := u.c.p.opts.Keys
+	if k.Growing && protect12(s.hello) != nil {
+		return waiting
+	}
+	if u.hopefulNow12() && protect12(s.hello) == nil {
+		u.c.h.Keys = max(u.c.h.Keys, KeysUnsupported)
+	}
+	u.finish(s)
+	return passed
+}
+
+// candidates12 makes openers of the secrets for the hellos in force.
+func (u *unsealing) candidates12(d *direction, s *sealed) []opener12 {
+	k := u.c.p.opts.Keys
+	if s.keysSeen == k.version && s.made {
+		return s.cand
+	}
+	s.cand, s.made, s.keysSeen = nil, true, k.version
+	masters := k.find(s.hello.client, keyMaster)
+	for _, origin := range u.origins {
+		masters = append(masters, k.find(origin, keyMaster)...)
+	}
+	if id := u.c.h.ServerHello.SessionID; len(id) > 0 {
+		masters = append(masters, k.find(sessionKey(id), keyMasterByID)...)
+	}
+	for _, m := range masters {
+		if o := newOpener12(s.hello, m, d.from == u.c.h.Client); o != nil {
+			s.cand = append(s.cand, o)
+		}
+	}
+	return s.cand
+}
+
+// round12 numbers a message: with a hello begins the next handshake, once both
+// sides have changed to the keys of the one before.
+func (u *unsealing) round12(t HandshakeType) uint8 {
+	switch t {
+	case TypeHelloRequest, TypeClientHello:
+		if u.round == 0 || u.dirs[0].hello == u.next && u.dirs[1].hello == u.next {
+			u.round = min(u.round, 254) + 1
+			u.next = hello12{}
+		}
+	case TypeServerHello, TypeCertificate, TypeServerKeyExchange, TypeCertificateRequest, TypeServerHelloDone,
+		TypeCertificateVerify, TypeClientKeyExchange, TypeCertificateStatus:
+		u.round = max(u.round, 1) // in the first handshake they are in the clear
+	}
+	return u.round
+}
