@@ -30,6 +30,8 @@ type Config struct {
 	Log    Log
 	Hops   attribute.Hops
 	Relay  Relay
+
+	Keylog []string // files in the NSS key log format
 }
 
 // Limits bounds what following TCP streams may cost.

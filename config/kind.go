@@ -181,6 +181,10 @@ var period = scalar("a time from 1s to 24h, such as 90s or 15m", func(s string) 
 	return d, err == nil && time.Second <= d && d <= 24*time.Hour
 })
 
+// asIs takes the name of a file; that there is such a file shows when it is
+// opened.
+func asIs(s string) (string, error) { return s, nil }
+
 // glob reads a pattern for host names.
 func glob(s string) (string, error) {
 	if _, err := path.Match(s, ""); err != nil {

@@ -25,7 +25,7 @@ type state12 struct {
 // hello takes note of a hello, in the clear or unsealed. It begins unsealing
 // with the first ClientHello.
 func (c *Conn) hello(e *Event, body []byte) {
-	if c.p.opts.Keys == nil {
+	if k := c.p.opts.Keys; k == nil || k.version == 0 && !k.Growing {
 		return
 	}
 	if c.un == nil {

@@ -101,13 +101,13 @@ type errReader struct{ err error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
 func TestSkippedIsCounted(t *testing.T) {
-	file := start().block(blockSecrets, []byte("keys")).
+	file := start().block(blockSecrets, []byte("KSLT\x04\x00\x00\x00keys")).block(blockSecrets, []byte("keys")).block(blockSecrets, nil).
 		enhanced(0, 1, 1, []byte{1}).
 		enhanced(0, 1, 1, make([]byte, maxRecord)).
-		block(blockSecrets, make([]byte, 2*maxRecord)).
+		block(blockSecrets, append([]byte("KSLT\xff\xff\xff\xff"), make([]byte, 2*maxRecord)...)).
 		enhanced(0, 1, 1, []byte{2}).b
 	all, stats, err := readAll(bytes.NewReader(file))
-	if want := (Stats{Packets: 2, Secrets: 2, Overlong: 1}); err != io.EOF || stats != want || len(all) != 2 || all[1].Data[0] != 2 {
+	if want := (Stats{Packets: 2, Secrets: 2, OtherSecrets: 2, Overlong: 1}); err != io.EOF || stats != want || len(all) != 2 || all[1].Data[0] != 2 {
 		t.Errorf("%d packets, %+v, %v", len(all), stats, err)
 	}
 }

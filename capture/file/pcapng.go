@@ -2,6 +2,7 @@ package file
 
 import (
 	"encoding/binary"
+	"io"
 	"math"
 	"math/bits"
 
@@ -20,6 +21,8 @@ const (
 )
 
 const (
+	orderMagic = 0x1a2b3c4d
+
 	blockHead = 8
 	blockTail = 4 // the length once more
 	// maxInterfaces bounds the table of interfaces of one section.
@@ -35,6 +38,9 @@ type pcapng struct {
 	// before counts the interfaces of the sections before this one.
 	before int
 	last   int64 // time of the packet before, for blocks without
+
+	secretsTo io.Writer // where key logs in the file go, nil for nowhere
+	scanned   bool      // they are there already
 }
 
 func (f *pcapng) u16(b []byte) uint16 {
@@ -130,9 +136,14 @@ func (f *pcapng) pass(kind, total uint32) error {
 	case isPacket(kind):
 		f.r.stats.Overlong++
 	case kind == blockSecrets:
-		f.r.stats.Secrets++
+		return f.secrets(total)
 	}
-	if !f.in.skip(int64(total)-blockTail) || !f.in.more(blockTail) {
+	return f.leave(kind, total, int64(total)-blockTail)
+}
+
+// leave passes over the rest of a block, n bytes up to its end.
+func (f *pcapng) leave(kind, total uint32, n int64) error {
+	if !f.in.skip(n) || !f.in.more(blockTail) {
 		return f.r.end(f.inside(kind))
 	}
 	if again := f.u32(f.in.data); again != total {
@@ -205,10 +216,7 @@ func (f *pcapng) simple(body []byte, p *Packet) error {
 // section reads a Section Header Block (§4.1), which sets the byte order and
 // forgets the interfaces.
 func (f *pcapng) section() error {
-	const (
-		orderMagic = 0x1a2b3c4d
-		fixed      = blockHead + 16 // byte order, version, section length
-	)
+	const fixed = blockHead + 16 // byte order, version, section length
 	inside := "a section's header"
 	if !f.in.more(fixed) {
 		return f.r.end(inside)

@@ -25,8 +25,9 @@ type Packet struct {
 // Stats counts what is in a file besides the packets handed out.
 type Stats struct {
 	Packets int64
-	// Secrets counts pcapng Decryption Secrets Blocks, which are passed over.
-	Secrets int64
+	// Secrets counts pcapng Decryption Secrets Blocks that hold TLS key logs,
+	// OtherSecrets those of other protocols, which are passed over.
+	Secrets, OtherSecrets int64
 	// Overlong counts pcapng packets above 256 KiB, which are passed over.
 	Overlong int64
 }

@@ -97,8 +97,12 @@ func (s *Source) Notes() []capture.Note {
 			Text: fmt.Sprintf("%d packets are longer than %d KiB and were passed over", f.Overlong, maxPacket>>10),
 		},
 		{
-			Kind: "secrets", Count: f.Secrets,
+			Kind: "secrets", Count: s.unusedSecrets(),
 			Text: fmt.Sprintf("%d blocks of TLS secrets are in the file; they were not used", f.Secrets),
+		},
+		{
+			Kind: "other-secrets", Count: f.OtherSecrets,
+			Text: fmt.Sprintf("%d blocks of secrets in the file are not for TLS and were passed over", f.OtherSecrets),
 		},
 		{
 			Kind: "clock-backwards", Count: s.backwards,
@@ -116,4 +120,12 @@ func (s *Source) Notes() []capture.Note {
 		notes = append(notes, s.tracker.Notes()...)
 	}
 	return notes
+}
+
+// unusedSecrets counts the blocks of TLS secrets that nobody wanted.
+func (s *Source) unusedSecrets() int64 {
+	if f, ok := s.reader.format.(*pcapng); ok && f.secretsTo == nil {
+		return s.reader.stats.Secrets
+	}
+	return 0
 }

@@ -126,7 +126,7 @@ func TestNotes(t *testing.T) {
 	quic := slices.Concat(make([]byte, 12), []byte{8, 0, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0}, make([]byte, 8), []byte{1, 187, 1, 187, 0, 8, 0, 0})
 	fragment := slices.Clone(quic)
 	fragment[20] = 0x20
-	ngFile := new(ng).section(le).iface(1, 0).iface(147, 0).block(blockSecrets, nil)
+	ngFile := new(ng).section(le).iface(1, 0).iface(147, 0).block(blockSecrets, tlsSecrets(le, ""))
 	for _, p := range cut {
 		ngFile.enhanced(0, uint64(p.sec), p.wire, p.data)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -59,14 +60,16 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdCapture is "capture FILE CONNECTION...": it writes a pcap file of real
 // handshakes. A connection is VERSION/REQUEST/CLIENT[/NAME], for instance
-// 1.3/asked/cert, or "plain" for one without TLS.
+// 1.3/asked/cert, or "plain" for one without TLS. FILE.keys is their key log.
 func cmdCapture(ts *testscript.TestScript, p *peers, args []string) {
 	if len(args) < 1 {
 		ts.Fatalf("usage: capture FILE [CONNECTION...]")
 	}
-	data, err := p.pcap(args[1:]...)
+	var keys bytes.Buffer
+	data, err := p.pcap(&keys, args[1:]...)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".keys"), keys.Bytes(), 0o600))
 }
 
 // cmdCut is "cut FILE N": it takes the last N bytes off a file.

@@ -40,6 +40,9 @@ func (l *line) notes() []capture.Note {
 			Hint: "narrow it down with --server, --client or --sni",
 		})
 	}
+	if l.keys != nil {
+		out = append(out, l.keys.notes(t.opened, t.failed)...)
+	}
 	return out
 }
 

@@ -50,8 +50,9 @@ func newPeers(t testing.TB) *peers {
 	return &peers{cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
 }
 
-// pcap returns a capture of connections, one after the other; see cmdCapture.
-func (p *peers) pcap(connections ...string) ([]byte, error) {
+// pcap returns a capture of connections, one after the other, and writes the
+// clients' key log; see cmdCapture.
+func (p *peers) pcap(keys io.Writer, connections ...string) ([]byte, error) {
 	b := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
 	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, 262144)
@@ -61,7 +62,7 @@ func (p *peers) pcap(connections ...string) ([]byte, error) {
 		steps := []step{{client: true, data: []byte("GET / HTTP/1.0\r\n\r\n")}, {data: []byte("HTTP/1.0 200 OK\r\n\r\n")}}
 		if c != "plain" {
 			var err error
-			if steps, err = p.handshake(c); err != nil {
+			if steps, err = p.handshake(keys, c); err != nil {
 				return nil, fmt.Errorf("%s: %w", c, err)
 			}
 		}
@@ -71,13 +72,13 @@ func (p *peers) pcap(connections ...string) ([]byte, error) {
 }
 
 // handshake runs one handshake and an exchange of data.
-func (p *peers) handshake(spec string) ([]step, error) {
+func (p *peers) handshake(keys io.Writer, spec string) ([]step, error) {
 	parts := append(strings.Split(spec, "/"), "www.contoso.test")
 	if len(parts) < 4 {
 		return nil, fmt.Errorf("want VERSION/REQUEST/CLIENT")
 	}
 	server := &tls.Config{Certificates: []tls.Certificate{p.cert}}
-	client := &tls.Config{InsecureSkipVerify: true, ServerName: parts[3]}
+	client := &tls.Config{InsecureSkipVerify: true, ServerName: parts[3], KeyLogWriter: keys}
 	switch parts[0] {
 	case "1.2":
 		server.MaxVersion = tls.VersionTLS12

@@ -19,7 +19,7 @@ import (
 func bulky(t *testing.T, size int) []byte {
 	t.Helper()
 	p := newPeers(t)
-	one, err := p.pcap("1.2/asked/none")
+	one, err := p.pcap(nil, "1.2/asked/none")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,8 +75,14 @@ func answer(ctx context.Context, c *config.Config, t *terminal, inputs []input) 
 	if err != nil {
 		return err
 	}
+	keys, err := openKeyLogs(c)
+	if err != nil {
+		return err
+	}
+	hintKeyLog(c, t)
 	l := &line{
-		parser: parse.NewParser(parse.Options{Fingerprints: c.Format == "json"}),
+		parser: parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: keys.keys}),
+		keys:   keys,
 		book:   attribute.NewBook(),
 		out:    w,
 		hops:   c.Hops,
@@ -145,6 +151,9 @@ func (r *reading) read(ctx context.Context, in input) error {
 			r.fail(in.name, err)
 		}
 		return nil
+	}
+	if err := reader.UseSecrets(r.line.keys.keys.Log()); err != nil {
+		r.fail(in.name, err)
 	}
 	src := file.NewSource(reader, r.limits)
 	r.opened++

@@ -19,6 +19,7 @@ type line struct {
 	out    report.Writer
 	hops   attribute.Hops
 	keep   filter
+	keys   *keyLogs // nil for none
 	// batch is how many connections are judged at a time; 0 and 1 stand for each
 	// as it ends, which a stream that may pause needs.
 	batch int
@@ -35,6 +36,10 @@ type tally struct {
 	asked    int64
 	notAsked int64
 	unknown  int64
+
+	// Of all connections: those that secrets opened, and those that have some
+	// which did not.
+	opened, failed int64
 }
 
 func (t *tally) judged() int64 { return t.asked + t.notAsked + t.unknown }
@@ -117,6 +122,12 @@ func (l *line) end(name string, h *parse.Handshake) error {
 			l.tally.plain++
 		}
 		return nil
+	}
+	switch h.Keys {
+	case parse.KeysOpened:
+		l.tally.opened++
+	case parse.KeysFailed, parse.KeysUnsupported:
+		l.tally.failed++
 	}
 	c := &attribute.Connection{Capture: name, Handshake: h}
 	c.Client, c.Server = ends(h)

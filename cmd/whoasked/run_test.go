@@ -59,7 +59,7 @@ func newLine(out *minutes) *line {
 // chunks turns a handshake into the chunks of connection number n.
 func (p *peers) chunks(t *testing.T, n int, spec string, flow parse.Flow) []parse.Chunk {
 	t.Helper()
-	steps, err := p.handshake(spec)
+	steps, err := p.handshake(nil, spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,13 +61,16 @@ func (c *connection) ends() (client, server netip.AddrPort) {
 }
 
 // judge runs the line over packets: decode, put in order, parse, judge.
-func judge(pkts []packet) []connection {
-	return follow(pkts, func(*parse.Handshake) {})
+func judge(pkts []packet) []connection { return judgeWith(pkts, nil) }
+
+// judgeWith is judge with keys.
+func judgeWith(pkts []packet, keys *parse.Keys) []connection {
+	return follow(pkts, keys, func(*parse.Handshake) {})
 }
 
-// follow is judge with a look at every connection after each of its chunks.
-func follow(pkts []packet, look func(*parse.Handshake)) []connection {
-	parser := parse.NewParser(parse.Options{})
+// follow is judgeWith with a look at every connection after each of its chunks.
+func follow(pkts []packet, keys *parse.Keys, look func(*parse.Handshake)) []connection {
+	parser := parse.NewParser(parse.Options{Keys: keys})
 	conns := map[int]*parse.Conn{}
 	var out []connection
 	dec := capture.NewDecoder()

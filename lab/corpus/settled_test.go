@@ -20,7 +20,7 @@ func early(t *testing.T, what string, pkts []packet) (settled, decided, all int)
 	t.Helper()
 	atSettled := make(map[*parse.Handshake]attribute.Verdict)
 	atDecided := make(map[*parse.Handshake]attribute.Verdict)
-	conns := follow(pkts, func(h *parse.Handshake) {
+	conns := follow(pkts, nil, func(h *parse.Handshake) {
 		if h.End != parse.Open || !h.TLS {
 			return
 		}

@@ -13,28 +13,35 @@ import (
 	"whoasked/parse"
 )
 
-// TestMatrix: 192 labelled handshakes of other people's software, every cell of
-// {server} × {version} × {not asked, optional, required} × {client} × {without,
-// with a certificate}. None may be wrong and none needlessly unknown.
-func TestMatrix(t *testing.T) {
-	dir := shared(t, "matrix")
-	type run struct{ server, version, mode, client, cert string }
-	want := make(map[uint16][]run)
+// run is one labelled handshake of the matrix.
+type run struct{ server, version, mode, client, cert string }
+
+// matrixRuns reads the labels, in the order of the connections to each port.
+func matrixRuns(t *testing.T, dir string) (want map[uint16][]run, total int) {
+	t.Helper()
+	want = make(map[uint16][]run)
 	f, err := os.Open(filepath.Join(dir, "runs.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	total := 0
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	for lines := bufio.NewScanner(f); lines.Scan(); total++ {
 		var r run
 		var port uint16
 		if _, err := fmt.Sscan(lines.Text(), &r.server, &r.version, &r.mode, &r.client, &r.cert, &port); err != nil {
 			t.Fatal(err)
 		}
 		want[port] = append(want[port], r)
-		total++
 	}
+	return want, total
+}
+
+// TestMatrix: 192 labelled handshakes of other people's software, every cell of
+// {server} × {version} × {not asked, optional, required} × {client} × {without,
+// with a certificate}. None may be wrong and none needlessly unknown.
+func TestMatrix(t *testing.T) {
+	dir := shared(t, "matrix")
+	want, total := matrixRuns(t, dir)
 	conns := judge(load(t, filepath.Join(dir, "matrix.pcap")))
 	slices.SortStableFunc(conns, func(a, b connection) int { return a.Start.Compare(b.Start) })
 	right := 0
