@@ -41,6 +41,28 @@ func (h Hops) Name(server netip.AddrPort, sni string, leaf *[32]byte) string {
 	return name
 }
 
+// Endpoints lists the addresses that single out an endpoint, in order: those
+// without a port get the one given, and prefixes of several addresses are left
+// out.
+func (h Hops) Endpoints(port uint16) []netip.AddrPort {
+	var out []netip.AddrPort
+	for i := range h {
+		for _, r := range h[i].Addresses {
+			if !r.Prefix.IsSingleIP() {
+				continue
+			}
+			ap := netip.AddrPortFrom(r.Prefix.Addr(), r.Port)
+			if r.Port == 0 {
+				ap = netip.AddrPortFrom(r.Prefix.Addr(), port)
+			}
+			if !slices.Contains(out, ap) {
+				out = append(out, ap)
+			}
+		}
+	}
+	return out
+}
+
 // fit is how specifically a hop matches: by address, certificate and host
 // name, compared in this order. The zero value is no match.
 type fit [3]int

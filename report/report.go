@@ -18,6 +18,7 @@ type Writer interface {
 	Connection(*attribute.Connection) error
 	Prompt(*attribute.Prompt) error
 	Asker(*attribute.Asker) error
+	Probed(*attribute.Probed) error
 	Note(capture.Note) error
 	Close() error
 }

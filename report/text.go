@@ -58,6 +58,9 @@ type Text struct {
 	notes   []capture.Note
 	further int // notes beyond
 
+	probed     []attribute.Probed
+	moreProbed int
+
 	first, last time.Time
 }
 
@@ -204,6 +207,7 @@ func (t *Text) Note(n capture.Note) error {
 // Close writes the answer.
 func (t *Text) Close() error {
 	p := &page{width: t.o.Width, color: t.o.Color}
+	t.probes(p)
 	t.answer(p)
 	t.others(p)
 	t.advise(p)

@@ -34,10 +34,14 @@ var arrows = map[string]struct {
 		foreign: []string{"golang.org/x/sys/unix", "github.com/miekg/dns"},
 		closed:  []string{"log"},
 	},
+	"capture/probe": {
+		own:     []string{"parse"},
+		foreign: []string{"github.com/refraction-networking/utls", "golang.org/x/net", "software.sslmate.com/src/go-pkcs12"},
+	},
 	"report": {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
 	"config": {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag"}},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "capture/relay", "report", "config"},
+		own: []string{"parse", "attribute", "capture", "capture/file", "capture/probe", "capture/relay", "report", "config"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term",

@@ -115,13 +115,19 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, b
 
 // end judges a connection that is over and hands it on.
 func (l *line) end(name string, h *parse.Handshake) error {
+	_, err := l.judge(name, h)
+	return err
+}
+
+// judge is end, and returns the connection; nil if it is none to look at.
+func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, error) {
 	if !h.TLS {
 		if h.QUIC != nil {
 			l.tally.quic++
 		} else {
 			l.tally.plain++
 		}
-		return nil
+		return nil, nil
 	}
 	switch h.Keys {
 	case parse.KeysOpened:
@@ -133,7 +139,7 @@ func (l *line) end(name string, h *parse.Handshake) error {
 	c.Client, c.Server = ends(h)
 	if !l.keep.keeps(c) {
 		l.tally.filtered++
-		return nil
+		return nil, nil
 	}
 	c.Hop = l.hops.Name(c.Server, serverName(h), leaf(h))
 	c.Verdict = attribute.Judge(h)
@@ -150,7 +156,7 @@ func (l *line) end(name string, h *parse.Handshake) error {
 	}
 	c.ID = uint64(l.tally.judged())
 	l.book.Add(c)
-	return l.out.Connection(c)
+	return c, l.out.Connection(c)
 }
 
 // finish reports what only the end can tell.

@@ -45,6 +45,7 @@ func (m *minutes) Connection(c *attribute.Connection) error {
 }
 func (m *minutes) Prompt(*attribute.Prompt) error { return nil }
 func (m *minutes) Asker(*attribute.Asker) error   { return nil }
+func (m *minutes) Probed(*attribute.Probed) error { return nil }
 func (m *minutes) Note(capture.Note) error        { return nil }
 func (m *minutes) Close() error                   { m.closed = true; return nil }
 

@@ -32,6 +32,12 @@ func (s *shared) Asker(a *attribute.Asker) error {
 	return s.w.Asker(a)
 }
 
+func (s *shared) Probed(p *attribute.Probed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Probed(p)
+}
+
 func (s *shared) Note(n capture.Note) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,94 @@
+package probe
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http2"
+)
+
+// maxBody is how much of a response's text is looked at, in bytes.
+const maxBody = 8 << 10
+
+// request asks for the target's path and reads how the server answers. The
+// error of one who hangs up instead is the server's answer too.
+func (a *Attempt) request(c client) error {
+	req, err := http.NewRequest(http.MethodGet, "https://"+a.authority()+a.Target.Path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "whoasked")
+	req.Header.Set("Accept", "*/*")
+	var resp *http.Response
+	if a.Negotiated == "h2" {
+		resp, err = requestH2(c, req)
+	} else {
+		resp, err = requestH1(c, req)
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	a.Status = resp.StatusCode
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	a.AboutCertificate = aboutCertificate(resp.Status, body)
+	return nil
+}
+
+// authority is the Host of the request: the name that the handshake was about,
+// for a server answers 421 to another.
+func (a *Attempt) authority() string {
+	t := a.Target
+	if a.ServerName != "" {
+		t.Host = a.ServerName
+	}
+	if t.Port == 443 {
+		if strings.Contains(t.Host, ":") {
+			return "[" + t.Host + "]"
+		}
+		return t.Host
+	}
+	return t.String()
+}
+
+// aboutCertificate reports whether a server's words are about the certificate
+// that it misses.
+func aboutCertificate(status string, body []byte) bool {
+	text := strings.ToLower(status + "\n" + string(body))
+	return strings.Contains(text, "certificate")
+}
+
+func requestH1(c client, req *http.Request) (*http.Response, error) {
+	req.Close = true
+	var b bytes.Buffer
+	if err := req.Write(&b); err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(b.Bytes()); err != nil {
+		// The server may have said why before it closed.
+		if _, e := c.Read(make([]byte, 1)); e != nil && e != io.EOF {
+			return nil, e
+		}
+		return nil, err
+	}
+	const maxHeader = 64 << 10
+	r := bufio.NewReader(io.LimitReader(c, maxHeader+maxBody))
+	for {
+		resp, err := http.ReadResponse(r, req)
+		if err != nil || resp.StatusCode >= 200 {
+			return resp, err
+		}
+	}
+}
+
+func requestH2(c client, req *http.Request) (*http.Response, error) {
+	t := &http2.Transport{MaxHeaderListSize: 64 << 10}
+	cc, err := t.NewClientConn(c)
+	if err != nil {
+		return nil, err
+	}
+	return cc.RoundTrip(req)
+}

@@ -1,0 +1,3 @@
+package probe
+
+func speak(t *tap, preamble, host string) error { return nil }

@@ -1,0 +1,97 @@
+package probe
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"whoasked/parse"
+)
+
+// tap is a connection that lets the parser see what passes. The client that
+// runs over it writes its secrets to keys.
+type tap struct {
+	net.Conn
+	mu    sync.Mutex
+	keys  *parse.KeyLog
+	conn  *parse.Conn
+	flow  parse.Flow
+	ended bool
+}
+
+// newTap taps a connection to addr, which may lead through a proxy.
+func newTap(c net.Conn, addr netip.AddrPort, start time.Time) *tap {
+	keys := parse.NewKeys()
+	keys.Growing = true
+	t := &tap{
+		Conn: c,
+		keys: keys.Log(),
+		conn: parse.NewParser(parse.Options{Fingerprints: true, Keys: keys}).NewConn(),
+		flow: parse.Flow{Addrs: [2]netip.AddrPort{addrPort(c.LocalAddr()), addr}},
+	}
+	t.feed(parse.Chunk{From: parse.Opener, Time: start})
+	return t
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+func (t *tap) feed(ch parse.Chunk) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return
+	}
+	ch.Flow = t.flow
+	if ch.Time.IsZero() {
+		ch.Time = time.Now()
+	}
+	t.ended = ch.End != parse.Open
+	t.conn.Feed(ch)
+}
+
+func (t *tap) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	if n > 0 {
+		t.feed(parse.Chunk{From: parse.Accepter, Data: b[:n]})
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		t.feed(parse.Chunk{From: parse.Accepter, Fin: true})
+	case errors.Is(err, syscall.ECONNRESET):
+		t.feed(parse.Chunk{From: parse.Accepter, End: parse.RST})
+	}
+	return n, err
+}
+
+func (t *tap) Write(b []byte) (int, error) {
+	// Before it is sent: what answers it must not be seen first.
+	t.feed(parse.Chunk{From: parse.Opener, Data: b})
+	return t.Conn.Write(b)
+}
+
+// keyLog is where the client writes its secrets.
+func (t *tap) keyLog() io.Writer { return keyWriter{t} }
+
+type keyWriter struct{ t *tap }
+
+func (w keyWriter) Write(line []byte) (int, error) {
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	return w.t.keys.Write(line)
+}
+
+// finish ends the connection for the parser and returns what it found.
+func (t *tap) finish() *parse.Handshake {
+	t.feed(parse.Chunk{From: parse.Opener, Fin: true, End: parse.FIN})
+	return t.conn.Handshake()
+}

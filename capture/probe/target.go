@@ -1,0 +1,87 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Target is what a person names to be probed.
+type Target struct {
+	Host string // name or address
+	Port uint16
+	Path string // of a URL, with its query; "/" if none was given
+	// Preamble is what to say before TLS, as parse names it; empty for nothing.
+	Preamble string
+}
+
+// HTTP reports whether the target is taken to speak HTTP behind TLS.
+func (t Target) HTTP() bool { return t.Preamble == "" }
+
+// Addr returns the address that Host is, if it is one.
+func (t Target) Addr() (netip.Addr, bool) {
+	a, err := netip.ParseAddr(strings.Trim(t.Host, "[]"))
+	return a, err == nil
+}
+
+func (t Target) String() string {
+	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
+}
+
+// schemes are the URL schemes known: their port and what precedes TLS.
+var schemes = map[string]struct {
+	port     uint16
+	preamble string
+}{
+	"https": {443, ""}, "wss": {443, ""}, "tls": {443, ""},
+	"smtp": {25, "smtp"}, "submission": {587, "smtp"}, "lmtp": {24, "lmtp"},
+	"imap": {143, "imap"}, "pop3": {110, "pop3"}, "ftp": {21, "ftp"},
+	"nntp": {119, "nntp"}, "xmpp": {5222, "xmpp"}, "ldap": {389, "ldap"},
+	"postgres": {5432, "postgresql"}, "postgresql": {5432, "postgresql"},
+	"mysql": {3306, "mysql"}, "sieve": {4190, "sieve"}, "irc": {6667, "irc"},
+	"rdp": {3389, "rdp"}, "sqlserver": {1433, "tds"},
+}
+
+var errNoHost = errors.New("has no host")
+
+// ParseTarget reads "host", "host:port", "address", "[address]:port" or a URL.
+func ParseTarget(s string) (Target, error) {
+	t, err := parseTarget(strings.TrimSpace(s))
+	if err != nil {
+		return Target{}, fmt.Errorf("target %q %w", s, err)
+	}
+	return t, nil
+}
+
+func parseTarget(s string) (Target, error) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return Target{Host: s, Port: 443, Path: "/"}, nil
+	}
+	if !strings.Contains(s, "://") {
+		s = "https://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return Target{}, errors.New("is neither a host, host:port nor a URL")
+	}
+	scheme, ok := schemes[u.Scheme]
+	if !ok {
+		return Target{}, fmt.Errorf("has the scheme %s, which is not known", u.Scheme)
+	}
+	t := Target{Host: u.Hostname(), Port: scheme.port, Preamble: scheme.preamble, Path: u.RequestURI()}
+	if t.Host == "" {
+		return Target{}, errNoHost
+	}
+	if p := u.Port(); p != "" {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return Target{}, fmt.Errorf("has the port %s", p)
+		}
+		t.Port = uint16(n)
+	}
+	return t, nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"whoasked/capture/probe"
+)
+
+const probeHelp = `probe connects as a TLS client to every address of each target, and to every
+configured hop with --each-hop, and tells which of them request a client certificate:
+from whom, under which name, with which version and protocol, and whether they
+insist. What the server sends is read with the keys of the connection, also in
+TLS 1.3, by the parser that reads captures.
+
+A target is a host, host:port, an address, or a URL; with - targets are read
+from standard input, one a line. The scheme says what to speak before TLS
+(smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp and others). A target that
+speaks HTTP is sent one GET request for the path, since some servers ask, or
+refuse, only then.
+
+Each combination of address, name, version and protocol gets fresh connections
+that resume nothing, and then one that does, to show what resumption hides. With
+TLS 1.3 one more offers post-handshake authentication, as curl does and browsers
+do not.
+
+Exit status:
+  0    all was probed; with --exit-code: and nobody asked
+  1    with --exit-code: somebody asked
+  2    a target is not understood, or its name was not found
+  3    with --exit-code: nobody asked, but for some endpoint it cannot be told
+  130  SIGINT or SIGTERM came; what was known until then was told`
+
+// probeFlags are the flags of probe beside the settings.
+type probeFlags struct {
+	addresses, names, versions, alpn []string
+	resolver, as, proxy              string
+	clientCert, clientKey            string
+	repeat, parallel                 int
+	timeout, every                   time.Duration
+	resume, later, hops, rowsSet     bool
+}
+
+func newProbe(t *terminal) *cobra.Command {
+	var f probeFlags
+	cmd := &cobra.Command{
+		Use:   "probe TARGET...",
+		Short: "Ask endpoints themselves",
+		Long:  probeHelp,
+		Example: `  whoasked probe https://portal.contoso.test/
+  whoasked probe --each-hop --repeat 10 https://portal.contoso.test/signin
+  whoasked probe --name portal.contoso.test --name "" 198.18.0.20:443
+  whoasked probe smtp://mail.contoso.test --as openssl-like
+  whoasked probe --watch 30s --repeat 5 https://portal.contoso.test/`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return withHint(errors.New("no target given"), "name one or more, such as https://portal.contoso.test/")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			loaded, err := settings(cmd, t)
+			if err != nil {
+				return err
+			}
+			f.rowsSet = cmd.Flags().Changed("rows")
+			return runProbe(cmd.Context(), &loaded.Config, t, &f, args)
+		},
+	}
+	addSettings(cmd)
+	fs := cmd.Flags()
+	fs.StringSliceVar(&f.addresses, "address", nil, "connect to `ADDRESS` instead of what the name resolves to")
+	fs.StringVar(&f.resolver, "resolver", "", "ask the name server at `ADDRESS[:PORT]`")
+	fs.StringArrayVar(&f.names, "name", nil, "send `NAME` as SNI instead of the target's; empty for none (may be repeated)")
+	fs.StringSliceVar(&f.versions, "tls", []string{"1.2", "1.3"}, "offer only `VERSION`, one at a time: 1.0, 1.1, 1.2, 1.3")
+	fs.StringSliceVar(&f.alpn, "alpn", []string{"http/1.1", "h2"}, "offer only `PROTOCOL`, one at a time; none for no extension")
+	fs.IntVar(&f.repeat, "repeat", 1, "make `N` fresh connections of each kind")
+	fs.StringVar(&f.as, "as", "go", "send the ClientHello of `CLIENT`: "+strings.Join(probe.HelloNames(), ", "))
+	fs.BoolVar(&f.resume, "resume", true, "also resume a session, to show what that hides")
+	fs.BoolVar(&f.later, "later", true, "also offer post-handshake authentication in TLS 1.3")
+	fs.BoolVar(&f.hops, "each-hop", false, "also connect to every configured hop that has an address")
+	fs.StringVar(&f.proxy, "proxy", "", "go through the proxy at `URL`: http://HOST:PORT (CONNECT) or socks5://HOST:PORT")
+	fs.StringVar(&f.clientCert, "client-cert", "", "answer requests with the certificate chain in `FILE` (PEM, or PKCS #12 as .p12 or .pfx)")
+	fs.StringVar(&f.clientKey, "client-key", "", "its private key is in `FILE` (PEM)")
+	fs.IntVar(&f.parallel, "parallel", 16, "make at most `N` connections at a time, 4 to one address")
+	fs.DurationVar(&f.timeout, "timeout", 10*time.Second, "give each step of a connection at most `TIME`")
+	fs.DurationVar(&f.every, "watch", 0, "probe again every `TIME` until the answer changes")
+	must(cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions(probe.HelloNames(), cobra.ShellCompDirectiveNoFileComp)))
+	return cmd
+}
+
+// tlsVersions are the versions that --tls takes.
+var tlsVersions = []struct {
+	name  string
+	value uint16
+}{{"1.0", tls.VersionTLS10}, {"1.1", tls.VersionTLS11}, {"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}}
+
+// matrix is what the flags ask for, but for addresses and names.
+func (f *probeFlags) matrix() (probe.Matrix, error) {
+	m := probe.Matrix{Repeat: f.repeat, Resume: f.resume, Later: f.later}
+	if f.repeat < 1 || f.parallel < 1 {
+		return m, errors.New("--repeat and --parallel take a whole number from 1")
+	}
+	for _, name := range f.versions {
+		i := slices.IndexFunc(tlsVersions, func(v struct {
+			name  string
+			value uint16
+		}) bool {
+			return v.name == strings.TrimPrefix(strings.ToLower(name), "tls")
+		})
+		if i < 0 {
+			return m, fmt.Errorf("--tls %s is none of 1.0, 1.1, 1.2 and 1.3", name)
+		}
+		m.Versions = append(m.Versions, tlsVersions[i].value)
+	}
+	for _, p := range f.alpn {
+		if p == "none" {
+			p = ""
+		}
+		m.ALPN = append(m.ALPN, p)
+	}
+	return m, nil
+}

@@ -1,0 +1,353 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+
+	"whoasked/attribute"
+	"whoasked/capture/probe"
+	"whoasked/config"
+	"whoasked/parse"
+)
+
+// perAddress is how many connections one address gets at a time.
+const perAddress = 4
+
+// probing is one run of the probe command.
+type probing struct {
+	line     *line
+	terminal *terminal
+	prober   *probe.Prober
+	matrix   probe.Matrix
+	flags    *probeFlags
+	resolver *net.Resolver
+	hops     attribute.Hops
+	trouble  bool
+}
+
+func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags, args []string) error {
+	matrix, err := f.matrix()
+	if err != nil {
+		return err
+	}
+	prober, err := f.prober()
+	if err != nil {
+		return err
+	}
+	targets, err := readTargets(args)
+	if err != nil {
+		return err
+	}
+	if !f.rowsSet {
+		c.Rows = 0 // the table of probes says it shorter
+	}
+	out, err := openOutput(c.Output, nil)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	w, err := newWriter(c, out)
+	if err != nil {
+		return err
+	}
+	p := &probing{
+		line: &line{
+			parser: parse.NewParser(parse.Options{}),
+			book:   attribute.NewBook(),
+			out:    w,
+			hops:   c.Hops,
+			keep:   newFilter(c),
+		},
+		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops,
+		resolver: f.newResolver(),
+	}
+	run := p.run
+	if f.every > 0 {
+		run = p.watch
+	}
+	if err := run(ctx, targets); err != nil {
+		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	if err := p.line.finish(nil); err != nil {
+		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	if err := out.commit(); err != nil {
+		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	switch {
+	case ctx.Err() != nil:
+		t.note("interrupted: the answer covers what was probed until then")
+		return exitStatus(exitSignal)
+	case p.trouble:
+		return exitStatus(exitTrouble)
+	case c.ExitCode:
+		return verdictStatus(&p.line.tally)
+	}
+	return nil
+}
+
+// maxTargets bounds what is read from standard input.
+const maxTargets = 100_000
+
+// readTargets reads the arguments, and standard input for -.
+func readTargets(args []string) ([]probe.Target, error) {
+	var out []probe.Target
+	for _, arg := range args {
+		if arg != stdinName {
+			t, err := probe.ParseTarget(arg)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, t)
+			continue
+		}
+		lines := bufio.NewScanner(os.Stdin)
+		for lines.Scan() {
+			text := strings.TrimSpace(lines.Text())
+			if text == "" || strings.HasPrefix(text, "#") {
+				continue
+			}
+			t, err := probe.ParseTarget(text)
+			if err != nil {
+				return nil, err
+			}
+			if out = append(out, t); len(out) > maxTargets {
+				return nil, fmt.Errorf("standard input names more than %d targets", maxTargets)
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// prober sets up how connections are made.
+func (f *probeFlags) prober() (*probe.Prober, error) {
+	as, err := probe.ParseHello(f.as)
+	if err != nil {
+		return nil, fmt.Errorf("--as %w", err)
+	}
+	p := &probe.Prober{As: as, Timeout: f.timeout, Request: true}
+	if f.proxy != "" {
+		if p.Dial, err = probe.Proxy(f.proxy); err != nil {
+			return nil, fmt.Errorf("--proxy %w", err)
+		}
+	}
+	if f.clientCert != "" {
+		cert, err := probe.LoadCertificate(f.clientCert, f.clientKey)
+		if err != nil {
+			return nil, fmt.Errorf("--client-cert %w", err)
+		}
+		p.Certificate = cert
+	}
+	return p, nil
+}
+
+func (f *probeFlags) newResolver() *net.Resolver {
+	if f.resolver == "" {
+		return net.DefaultResolver
+	}
+	server := f.resolver
+	if _, _, err := net.SplitHostPort(server); err != nil {
+		server = net.JoinHostPort(strings.Trim(server, "[]"), "53")
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, server)
+	}}
+}
+
+// run probes all targets and reports in their order.
+func (p *probing) run(ctx context.Context, targets []probe.Target) error {
+	for _, t := range targets {
+		plan, err := p.plan(ctx, t)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			p.trouble = true
+			p.terminal.fail(err)
+			continue
+		}
+		if err := p.report(p.probe(ctx, plan)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan lists what to do for a target.
+func (p *probing) plan(ctx context.Context, t probe.Target) ([]probe.Probe, error) {
+	m := p.matrix
+	addrs, err := p.addresses(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	m.Addrs = addrs
+	m.Names = p.flags.names
+	if m.Names == nil {
+		m.Names = []string{t.Host}
+		if _, isAddr := t.Addr(); isAddr {
+			m.Names = []string{""}
+		}
+	}
+	plan := m.Plan(t)
+	if p.flags.hops {
+		for _, ap := range p.hops.Endpoints(t.Port) {
+			m.Addrs = []netip.Addr{ap.Addr()}
+			at := t
+			at.Port = ap.Port()
+			for _, pr := range m.Plan(at) {
+				pr.Target = t
+				plan = append(plan, pr)
+			}
+		}
+	}
+	return plan, nil
+}
+
+// addresses resolves a target.
+func (p *probing) addresses(ctx context.Context, t probe.Target) ([]netip.Addr, error) {
+	var out []netip.Addr
+	for _, s := range p.flags.addresses {
+		a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+		if err != nil {
+			return nil, fmt.Errorf("--address %s is no IP address", s)
+		}
+		out = append(out, a)
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	if a, ok := t.Addr(); ok {
+		return []netip.Addr{a}, nil
+	}
+	found, err := p.resolver.LookupNetIP(ctx, "ip", t.Host)
+	if err != nil {
+		var dns *net.DNSError
+		if errors.As(err, &dns) && dns.IsNotFound {
+			return nil, withHint(fmt.Errorf("%s: no such name", t.Host), "name an address with --address, or a name server with --resolver")
+		}
+		return nil, fmt.Errorf("%s: %w", t.Host, err)
+	}
+	for _, a := range found {
+		out = append(out, a.Unmap())
+	}
+	return out, nil
+}
+
+// probe carries out a plan; the attempts come in its order, nil for those that
+// were not made before ctx was done.
+func (p *probing) probe(ctx context.Context, plan []probe.Probe) []*probe.Attempt {
+	out := make([]*probe.Attempt, len(plan))
+	free := make(chan struct{}, p.flags.parallel)
+	at := make(map[netip.AddrPort]chan struct{})
+	for _, pr := range plan {
+		if at[pr.Addr] == nil {
+			at[pr.Addr] = make(chan struct{}, perAddress)
+		}
+	}
+	var work sync.WaitGroup
+	for i, pr := range plan {
+		if ctx.Err() != nil {
+			break
+		}
+		slot := at[pr.Addr]
+		slot <- struct{}{}
+		free <- struct{}{}
+		work.Go(func() {
+			out[i] = p.prober.Do(ctx, pr)
+			<-free
+			<-slot
+		})
+	}
+	work.Wait()
+	return out
+}
+
+// report judges the attempts and writes one summary for each run of equal ones.
+func (p *probing) report(attempts []*probe.Attempt) error {
+	var sum *attribute.Probed
+	var of probe.Probe
+	flush := func() error {
+		if sum == nil {
+			return nil
+		}
+		s := sum
+		sum = nil
+		return p.line.out.Probed(s)
+	}
+	for _, a := range attempts {
+		if a == nil || errors.Is(a.Err, context.Canceled) {
+			continue
+		}
+		same := a.Probe
+		same.Attempt = 0
+		if sum == nil || same != of {
+			if err := flush(); err != nil {
+				return err
+			}
+			of, sum = same, p.summary(a)
+		}
+		if err := p.take(sum, a); err != nil {
+			return err
+		}
+	}
+	return flush()
+}
+
+func (p *probing) summary(a *probe.Attempt) *attribute.Probed {
+	return &attribute.Probed{
+		Server: a.Addr, Hop: p.hops.Name(a.Addr, a.ServerName, nil), Target: a.Target.String(), SNI: a.ServerName,
+		Version: tls.VersionName(a.Version), ALPN: a.ALPN, Hello: p.prober.Hello(&a.Probe).String(), Resume: a.Resume, Later: a.Later,
+	}
+}
+
+// take judges one attempt and adds it to its summary.
+func (p *probing) take(sum *attribute.Probed, a *probe.Attempt) error {
+	if !answered(a) {
+		sum.Fail(failure(a))
+		return nil
+	}
+	c, err := p.line.judge("probe", a.Handshake)
+	if err != nil || c == nil {
+		return err
+	}
+	sum.Connections = append(sum.Connections, c.ID)
+	sum.Add(&attribute.Trial{
+		Verdict: c.Verdict, Presented: p.prober.Certificate != nil,
+		Status: a.Status, AboutCertificate: a.AboutCertificate,
+		Through: a.Err == nil, Failure: failure(a),
+	})
+	return nil
+}
+
+// answered reports whether the endpoint took part in a handshake.
+func answered(a *probe.Attempt) bool {
+	return a.Handshake != nil && a.Handshake.ServerHello != nil
+}
+
+// failure says in which step a connection failed, and how.
+func failure(a *probe.Attempt) string {
+	if a.Err == nil {
+		return ""
+	}
+	text := a.Err.Error()
+	var ne net.Error
+	switch {
+	case errors.As(a.Err, &ne) && ne.Timeout():
+		text = "no answer in time"
+	case a.Stage == probe.StageRequest && strings.Contains(text, "EOF"):
+		text = "the server closed the connection"
+	}
+	return a.Stage.String() + ": " + text
+}
