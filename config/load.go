@@ -56,13 +56,26 @@ func bind(v *viper.Viper, s *setting, flags *pflag.FlagSet) error {
 	if err := v.BindEnv(append([]string{s.key}, s.envs()...)...); err != nil {
 		return err
 	}
-	if flags == nil {
-		return nil
-	}
-	if f := flags.Lookup(s.flag()); f != nil {
+	if f := s.flagIn(flags); f != nil {
 		return v.BindPFlag(s.key, f)
 	}
 	return nil
+}
+
+// flagIn returns the setting's flag, nil if the set has none; a command's own
+// flag of that name is another.
+func (s *setting) flagIn(flags *pflag.FlagSet) *pflag.Flag {
+	if flags == nil {
+		return nil
+	}
+	f := flags.Lookup(s.flag())
+	if f == nil {
+		return nil
+	}
+	if _, ours := f.Value.(*text); !ours {
+		return nil
+	}
+	return f
 }
 
 // noColor is the variable that programs agree on (https://no-color.org): set to
@@ -79,11 +92,9 @@ func (s *setting) envs() []string {
 // raw returns the value that wins, and where it came from.
 func (l *Loaded) raw(v *viper.Viper, s *setting, flags *pflag.FlagSet) (any, string) {
 	raw := v.Get(s.key)
-	if flags != nil {
-		if f := flags.Lookup(s.flag()); f != nil && f.Changed {
-			// Not what viper makes of it: that takes any word for a yes or a no.
-			return f.Value.String(), "flag --" + f.Name
-		}
+	if f := s.flagIn(flags); f != nil && f.Changed {
+		// Not what viper makes of it: that takes any word for a yes or a no.
+		return f.Value.String(), "flag --" + f.Name
 	}
 	for _, env := range s.envs() {
 		switch {
