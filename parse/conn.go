@@ -11,7 +11,8 @@ type Conn struct {
 	h      *Handshake
 	dirs   [2]direction
 	now    time.Time
-	recent recent // what a post-handshake round is cut from
+	heard  *listener // of what comes before TLS; nil while nothing does
+	recent recent    // what a post-handshake round is cut from
 	grams  *datagrams
 	un     *unsealing // nil without keys
 }
@@ -88,17 +89,24 @@ func (c *Conn) malformed(from Side, what string) {
 
 // started is called when a direction is found to carry TLS.
 func (c *Conn) started() {
+	if c.heard != nil {
+		// Said again when the other direction begins: it may have heard more.
+		if b := c.heard.before(); b.Name != c.h.Preamble || b.Proxied != c.h.Proxied || b.Target != c.h.Target {
+			c.emit(Event{Kind: EventPreamble, Before: &b})
+		}
+	}
 	if c.h.TLS {
 		return
 	}
 	c.h.TLS = true
-	if name := preambleName(&c.dirs); name != "" {
-		c.emit(Event{Kind: EventPreamble, Text: name})
-	}
 	// The other side's hello is now worth looking for, however much plain text
 	// it has sent before.
 	for s := range c.dirs {
-		c.dirs[s].hunted = 0
+		d := &c.dirs[s]
+		d.hunted = 0
+		if d.mode == opaque {
+			d.mode = hunting
+		}
 	}
 }
 
@@ -154,7 +162,7 @@ func (h *Handshake) apply(e *Event) {
 			h.Alerts = append(h.Alerts, e.Alert)
 		}
 	case EventPreamble:
-		h.Preamble = e.Text
+		h.Preamble, h.Proxied, h.Target = e.Before.Name, e.Before.Proxied, e.Before.Target
 	case EventMalformed:
 		side.Malformed = e.Text
 	case EventFin:

@@ -65,8 +65,9 @@ type direction struct {
 	held   []byte    // kept back while hunting
 	hunted int       // bytes passed while hunting
 	cand   candidate // while hunting
-	first  [16]byte  // how the stream began, to name a preamble
-	firstN uint8
+	due    bool      // while hunting: a preamble says that TLS may begin here
+	found  bool      // a sign of TLS was found
+	tds    tdsPacket
 }
 
 // candidate is a record header found while hunting; a second header right
@@ -79,19 +80,24 @@ type candidate struct {
 
 // feed takes bytes in stream order.
 func (d *direction) feed(data []byte) {
-	if d.firstN < uint8(len(d.first)) && !d.c.h.TLS {
-		d.firstN += uint8(copy(d.first[d.firstN:], data))
-	}
 	for len(data) > 0 {
-		switch d.mode {
-		case hunting:
-			data = d.hunt(data)
-		case synced:
-			data = d.records(data)
-		case opaque:
-			return
+		if d.tds.on {
+			data = d.unwrap(data)
+		} else {
+			data = d.step(data)
 		}
 	}
+}
+
+// step takes some bytes, as its mode says, and returns the rest.
+func (d *direction) step(data []byte) []byte {
+	switch d.mode {
+	case hunting:
+		return d.hunt(data)
+	case synced:
+		return d.records(data)
+	}
+	return nil
 }
 
 // records walks records until data or the record boundary is lost.
@@ -118,6 +124,9 @@ func (d *direction) records(data []byte) []byte {
 		}
 		d.hdrN = 0
 		if !plausibleHeader(d.hdr[:]) {
+			if d.endsTDS() {
+				return nil
+			}
 			d.c.h.Sides[d.from].Desync++
 			d.c.malformed(d.from, "bytes that are no record header where one is due")
 			d.search()
@@ -216,7 +225,19 @@ func (d *direction) clear(b []byte) {
 
 // lose takes note of n bytes that are missing.
 func (d *direction) lose(n int) {
-	d.fresh = false
+	d.fresh, d.due = false, false
+	if d.c.heard != nil && !d.found {
+		d.c.heard.missed(d.from)
+	}
+	if d.tds.on {
+		d.loseWrapped(n)
+		return
+	}
+	d.loseInner(n)
+}
+
+// loseInner takes note of missing bytes that are no packet headers.
+func (d *direction) loseInner(n int) {
 	for n > 0 {
 		switch {
 		case d.mode == opaque:
@@ -314,7 +335,10 @@ func (d *direction) confirm() {
 // sync leaves hunting with the next byte at a record boundary.
 func (d *direction) sync() {
 	d.mode, d.hunted = synced, 0
-	d.c.started()
+	if !d.found {
+		d.found = true
+		d.c.started()
+	}
 }
 
 // plausibleHeader reports whether b[:5] can be a record header.
@@ -330,17 +354,17 @@ func (d *direction) hunt(data []byte) []byte {
 		data = append(d.held[:len(d.held):len(d.held)], data...)
 		d.held = d.held[:0]
 	}
-	if d.fresh {
-		switch rest, v := d.opening(data); v {
-		case signNeedMore:
-			return d.hold(data)
-		case signYes:
-			d.fresh = false
-			return rest
-		}
-		d.fresh = false
-	}
 	for len(data) > 0 {
+		if d.fresh || d.due {
+			rest, v := d.opening(data)
+			if v == signNeedMore {
+				return d.hold(data)
+			}
+			d.fresh, d.due = false, false
+			if v == signYes {
+				return rest
+			}
+		}
 		if d.hunted > huntLimit {
 			d.mode = opaque
 			return nil
@@ -349,6 +373,7 @@ func (d *direction) hunt(data []byte) []byte {
 			n := min(d.cand.wait, len(data))
 			d.cand.wait -= n
 			d.hunted += n
+			d.passAll(data[:n])
 			data = data[n:]
 			if d.cand.wait > 0 || len(data) < headerLen {
 				return d.hold(data)
@@ -360,8 +385,13 @@ func (d *direction) hunt(data []byte) []byte {
 			d.cand = candidate{}
 		}
 		i, v := d.scan(data)
-		d.hunted += i
-		data = data[i:]
+		n, due := d.pass(data[:i])
+		d.hunted += n
+		data = data[n:]
+		if due {
+			d.due = true
+			continue
+		}
 		switch v {
 		case signYes:
 			d.sync()
@@ -374,6 +404,7 @@ func (d *direction) hunt(data []byte) []byte {
 				At: d.c.since(), From: d.from, Type: ContentType(data[0]), Len: uint16(n), Gap: d.gap,
 			}}
 			d.hunted += headerLen
+			d.passAll(data[:headerLen])
 			data = data[headerLen:]
 		}
 	}
@@ -481,10 +512,14 @@ func opensMessage(b []byte, n int) bool {
 	return false
 }
 
-// opening judges the first bytes of a stream. Right there a hello may also be
-// in the SSL 2.0 layout, or spread over records too small for a signature.
+// opening judges the first bytes of a stream, or those behind a preamble. Right
+// there a hello may also be in the SSL 2.0 layout, or spread over records too
+// small for a signature.
 func (d *direction) opening(b []byte) ([]byte, sign) {
-	if d.c.h.Midstream {
+	if d.mayWrap(b[0]) {
+		return d.openingTDS(b)
+	}
+	if d.c.h.Midstream && !d.due {
 		return b, signNo
 	}
 	if b[0] == byte(HandshakeRecord) {

@@ -17,7 +17,7 @@ const (
 	EventRecord                                   // Event.Record: a sealed record or a ChangeCipherSpec
 	EventRound                                    // Event.Round, Event.Records: what passed before it was recognised
 	EventAlert                                    // Event.Alert
-	EventPreamble                                 // Event.Text: its name
+	EventPreamble                                 // Event.Before
 	EventLost                                     // Event.Bytes
 	EventConflict                                 // Event.Bytes
 	EventMalformed                                // Event.Text
@@ -42,6 +42,7 @@ type Event struct {
 	Records      []Record
 	Alert        Alert
 	Bytes        int64
+	Before       *Before
 	Text         string
 	End          End
 }

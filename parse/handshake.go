@@ -26,7 +26,7 @@ type Handshake struct {
 	ClientKnown bool
 	// Preamble names what came before TLS on this connection, outermost first
 	// and joined by "+": "http-connect", "proxy-v1+smtp"; "other" for anything
-	// unrecognised, empty for nothing. Preambles lists the names.
+	// unrecognised, empty for nothing.
 	Preamble string
 	// Proxied is what a PROXY protocol header says about the connection it
 	// stands in for, nil without one that names addresses.

@@ -5,19 +5,21 @@ package report
 // there is nothing to list.
 
 type connectionLine struct {
-	Kind      string `json:"kind"`
-	ID        uint64 `json:"id"`
-	Time      string `json:"time,omitempty"`
-	End       string `json:"end,omitempty"`
-	EndReason string `json:"end_reason"`
-	Capture   string `json:"capture,omitempty"`
-	Via       string `json:"via,omitempty"`
-	Transport string `json:"transport"`
-	Client    string `json:"client"`
-	Server    string `json:"server"`
-	Context   string `json:"context,omitempty"`
-	Preamble  string `json:"preamble,omitempty"`
-	Midstream bool   `json:"midstream,omitempty"`
+	Kind      string         `json:"kind"`
+	ID        uint64         `json:"id"`
+	Time      string         `json:"time,omitempty"`
+	End       string         `json:"end,omitempty"`
+	EndReason string         `json:"end_reason"`
+	Capture   string         `json:"capture,omitempty"`
+	Via       string         `json:"via,omitempty"`
+	Transport string         `json:"transport"`
+	Client    string         `json:"client"`
+	Server    string         `json:"server"`
+	Context   string         `json:"context,omitempty"`
+	Preamble  string         `json:"preamble,omitempty"`
+	Proxied   *proxiedMember `json:"proxied_for,omitempty"`
+	Target    string         `json:"target,omitempty"`
+	Midstream bool           `json:"midstream,omitempty"`
 
 	SNI     string `json:"sni,omitempty"`
 	ECH     bool   `json:"ech,omitempty"`
@@ -58,6 +60,11 @@ type connectionLine struct {
 	LostBytes     int64         `json:"lost_bytes"`
 	ConflictBytes int64         `json:"conflict_bytes,omitempty"`
 	Malformed     []string      `json:"malformed,omitempty"`
+}
+
+type proxiedMember struct {
+	Client string `json:"client"`
+	Server string `json:"server"`
 }
 
 type certificateMember struct {

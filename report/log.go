@@ -80,6 +80,11 @@ func (l *Log) Connection(c *attribute.Connection) error {
 	str(e, "context", c.Method)
 	e.Str("client", parse.EndName(c.Client)).Str("server", parse.EndName(c.Server))
 	str(e, "hop", c.Hop)
+	str(e, "preamble", c.Preamble)
+	if c.Proxied != nil {
+		e.Stringer("proxied_client", c.Proxied.Source).Stringer("proxied_server", c.Proxied.Dest)
+	}
+	str(e, "target", c.Target)
 	if c.ClientHello != nil {
 		str(e, "sni", c.ClientHello.ServerName)
 	}

@@ -23,14 +23,15 @@ type truth struct {
 }
 
 type stream struct {
-	Transport string `json:"transport"`
-	Stream    string `json:"stream"`
-	Client    string `json:"client"`
-	Server    string `json:"server"`
-	SNI       string `json:"sni"`
-	Version   string `json:"version"`
-	Clear     string `json:"verdict_clear"`
-	Keys      string `json:"verdict_keys"`
+	Transport string   `json:"transport"`
+	Stream    string   `json:"stream"`
+	Client    string   `json:"client"`
+	Server    string   `json:"server"`
+	SNI       string   `json:"sni"`
+	Version   string   `json:"version"`
+	Clear     string   `json:"verdict_clear"`
+	Keys      string   `json:"verdict_keys"`
+	Before    []string `json:"before_tls"`
 	Requests  []struct {
 		From  string `json:"from"`
 		DNs   int    `json:"dn_count"`
