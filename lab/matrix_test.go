@@ -28,6 +28,7 @@ func TestMatrix(t *testing.T) {
 		checkTruth(t, l, pcap, truth)
 	})
 	t.Run("verdicts", func(t *testing.T) { checkVerdicts(t, l, pcap, truth) })
+	t.Run("unsealed", func(t *testing.T) { checkUnsealed(t, l, pcap, truth) })
 }
 
 // runMatrix starts the servers, runs the clients and captures at the client.

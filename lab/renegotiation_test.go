@@ -50,6 +50,7 @@ func TestRenegotiation(t *testing.T) {
 		checkTruth(t, l, pcap, truth)
 	})
 	t.Run("verdicts", func(t *testing.T) { checkVerdicts(t, l, pcap, truth) })
+	t.Run("unsealed", func(t *testing.T) { checkUnsealed(t, l, pcap, truth) })
 }
 
 func byPath(version uint16) Endpoint {

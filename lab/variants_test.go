@@ -109,4 +109,5 @@ func TestVariants(t *testing.T) {
 		checkTruth(t, l, pcap, truth)
 	})
 	t.Run("verdicts", func(t *testing.T) { checkVerdicts(t, l, pcap, truth) })
+	t.Run("unsealed", func(t *testing.T) { checkUnsealed(t, l, pcap, truth) })
 }

@@ -23,15 +23,15 @@ type judged struct {
 }
 
 // judgeAll runs the line of the product over a file: packets, chunks, facts,
-// verdicts.
-func judgeAll(t *testing.T, pcap string) map[connKey]judged {
+// verdicts; keys may be nil.
+func judgeAll(t *testing.T, pcap string, keys *parse.Keys) map[connKey]judged {
 	t.Helper()
 	r, err := file.Open(pcap)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	parser := parse.NewParser(parse.Options{})
+	parser := parse.NewParser(parse.Options{Keys: keys})
 	open := map[int]*parse.Conn{}
 	var done []*parse.Handshake
 	for ch, err := range file.NewSource(r, capture.Limits{}).Chunks(t.Context()) {
@@ -79,7 +79,7 @@ func (c tally) String() string {
 // checkVerdicts compares every verdict with the truth and prints the counts.
 func checkVerdicts(t *testing.T, l *Lab, pcap string, truth []Truth) {
 	t.Helper()
-	got := judgeAll(t, pcap)
+	got := judgeAll(t, pcap, nil)
 	cells := map[string]*tally{}
 	count := func(tr Truth, answer attribute.Answer, problems []string) {
 		version := pick(tr.tls13(), " TLS 1.3", " TLS 1.2")

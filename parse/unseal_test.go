@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -108,5 +109,90 @@ func TestUnseal(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestUnsealSplits: cutting the same bytes differently changes no fact.
+func TestUnsealSplits(t *testing.T) {
+	for name, configs := range testConfigs(t) {
+		t.Run(name, func(t *testing.T) {
+			chunks, log := logged(t, configs[0], configs[1])
+			p := NewParser(Options{Keys: keysOf(log)})
+			wantH, want := feed(p, chunks)
+			if wantH.Keys != KeysOpened {
+				t.Fatal("not unsealed")
+			}
+			for n := 1; n < 30; n++ {
+				gotH, got := feed(p, resplit(chunks, func() int { return n }))
+				if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(gotH, wantH) {
+					t.Fatalf("pieces of %d: facts differ\n%+v\n%+v", n, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestUnsealEveryByteLost drops every byte, and runs of bytes: messages may go
+// missing, but what comes behind them says so, and none appears that was not
+// there.
+func TestUnsealEveryByteLost(t *testing.T) {
+	for name, configs := range testConfigs(t) {
+		t.Run(name, func(t *testing.T) {
+			chunks, log := logged(t, configs[0], configs[1])
+			p := NewParser(Options{Keys: keysOf(log)})
+			whole, _ := feed(p, chunks)
+			for i, ch := range chunks {
+				for at := 0; at < len(ch.Data); at += 3 {
+					for _, n := range []int{1, 40, 300, len(ch.Data) - at} {
+						if at+n > len(ch.Data) {
+							continue
+						}
+						first, second := ch, ch
+						first.Data, first.Fin, first.End = ch.Data[:at], false, Open
+						second.Data, second.Lost = ch.Data[at+n:], n
+						h, _ := feed(p, slices.Concat(chunks[:i], []Chunk{first, second}, chunks[i+1:]))
+						if compareOpened(t, h, whole); t.Failed() {
+							t.Fatalf("with %d bytes of chunk %d lost at %d: %q\n%+v", n, i, at, unsealed(h), h.Sides)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// compareOpened demands that the unsealed messages of either side are some of
+// the whole connection's, in order, and that a gap is told wherever one is
+// missing in front of another.
+func compareOpened(t *testing.T, got, whole *Handshake) {
+	t.Helper()
+	for side := range got.Sides {
+		var all []Message
+		for _, m := range whole.Messages {
+			if m.Unsealed && m.From == Side(side) {
+				all = append(all, m)
+			}
+		}
+		for _, m := range got.Messages {
+			if !m.Unsealed || m.From != Side(side) {
+				continue
+			}
+			skipped := 0
+			for len(all) > 0 && (all[0].Type != m.Type || all[0].Len != m.Len || all[0].Round != m.Round) {
+				all = all[1:]
+				skipped++
+			}
+			if len(all) == 0 {
+				t.Errorf("a message out of nothing: %+v", m)
+				return
+			}
+			all = all[1:]
+			if skipped > 0 && !m.Gap {
+				t.Errorf("%d messages are missing in front of %+v", skipped, m)
+			}
+		}
+		if f := got.Sides[side]; len(all) > 0 && f.Unopened == 0 && f.Hidden == 0 && got.Keys == KeysOpened && f.Opened > 0 {
+			t.Errorf("%d messages are missing at the end of %v, and nothing says so", len(all), Side(side))
+		}
 	}
 }
