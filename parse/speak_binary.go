@@ -148,7 +148,7 @@ func awaitMySQL(b []byte) (int, Reply) {
 	switch {
 	case len(b) > 4 && b[4] == 0xff: // an error packet
 		return len(b), ReplyRefused
-	case len(b) > 4 && b[4] != 10 || n > maxReply:
+	case len(b) > 4 && b[4] != 10 || n > maxReply || n == 4:
 		return 0, ReplyForeign
 	case n == 0 || len(b) < n:
 		return 0, ReplyPending
