@@ -21,6 +21,8 @@ type Book struct {
 	askers     map[endpoint]*Asker
 	sights     map[visitor][]sight
 	sightCount int
+	sightings  sightings
+	again      int64
 	left       int64
 }
 
@@ -32,22 +34,35 @@ type endpoint struct {
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor][]sight)}
+	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor][]sight), sightings: newSightings()}
 }
 
-// Add counts a judged connection.
-func (b *Book) Add(c *Connection) {
+// Add counts a judged connection. Where another sighting of it was counted
+// already it sets SameAs, and counts the one that knows more.
+func (b *Book) Add(c *Connection) Counted {
 	key := endpoint{server: c.Server}
 	if c.ClientHello != nil {
 		key.sni = c.ClientHello.ServerName
 	}
-	b.count(key, c)
-	if c.Verdict.Asked == Yes && Browser(c.Handshake) != "" && !c.DTLS { // WebRTC shows no dialog
+	now := sightingOf(c)
+	before, again := b.sightings.put(c, now)
+	out := Counted{Answer: now.asked, Before: before.asked, Again: again}
+	if again {
+		b.again++
+		c.SameAs = before.id
+		if !now.better(&before) {
+			now, out.Answer = before, before.asked
+		}
+	}
+	b.count(key, c, &now, &before, again)
+	if c.Verdict.Asked == Yes && (!again || before.asked != Yes) && Browser(c.Handshake) != "" && !c.DTLS { // WebRTC shows no dialog
 		b.watch(key, c)
 	}
+	return out
 }
 
-func (b *Book) count(key endpoint, c *Connection) {
+// count puts now in the place of what was counted before, or beside it.
+func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again bool) {
 	a := b.askers[key]
 	if a == nil {
 		if len(b.askers) >= maxAskers {
@@ -57,27 +72,10 @@ func (b *Book) count(key endpoint, c *Connection) {
 		a = &Asker{Addr: key.server, SNI: key.sni, Hop: c.Hop, First: c.Start}
 		b.askers[key] = a
 	}
-	switch v := &c.Verdict; {
-	case v.Asked == Yes:
-		a.Asked++
-		a.Full++
-	case v.Asked == No && v.Resumed:
-		a.Resumed++
-	case v.Asked == No:
-		a.NotAsked++
-		a.Full++
-	default:
-		a.Unknown++
-		if c.ServerHello != nil {
-			a.Full++
-		}
-		if a.Reasons == nil {
-			a.Reasons = make(map[string]int)
-		}
-		if _, known := a.Reasons[v.Reason]; known || len(a.Reasons) < maxReasons {
-			a.Reasons[v.Reason]++
-		}
+	if again {
+		a.add(before, -1)
 	}
+	a.add(now, 1)
 	if c.Start.Before(a.First) {
 		a.First = c.Start
 	}
@@ -85,6 +83,42 @@ func (b *Book) count(key endpoint, c *Connection) {
 		a.Last = c.Last
 	}
 }
+
+// add counts a sighting n times: once, or back by one.
+func (a *Asker) add(s *sighting, n int) {
+	switch {
+	case s.asked == Yes:
+		a.Asked += n
+		a.Full += n
+	case s.asked == No && s.resumed:
+		a.Resumed += n
+	case s.asked == No:
+		a.NotAsked += n
+		a.Full += n
+	default:
+		a.Unknown += n
+		if s.hello {
+			a.Full += n
+		}
+		a.because(s.reason, n)
+	}
+}
+
+// because counts the reason of an unknown answer.
+func (a *Asker) because(reason string, n int) {
+	if a.Reasons == nil {
+		a.Reasons = make(map[string]int)
+	}
+	if _, known := a.Reasons[reason]; !known && (n < 0 || len(a.Reasons) >= maxReasons) {
+		return
+	}
+	if a.Reasons[reason] += n; a.Reasons[reason] == 0 {
+		delete(a.Reasons, reason)
+	}
+}
+
+// Again returns how many connections were further sightings of others.
+func (b *Book) Again() int64 { return b.again }
 
 // Left returns how many connections were not counted, or not looked at for
 // prompts, because the bounds were reached.

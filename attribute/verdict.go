@@ -111,6 +111,9 @@ type Connection struct {
 	// Client and Server are the ends by TLS role; where the roles are unknown,
 	// by who opened the TCP connection.
 	Client, Server netip.AddrPort
+	// SameAs is the ID of the first sighting of the same connection, 0 if this is
+	// it. It is counted once.
+	SameAs uint64
 	// Hop is the configured name of Server, empty for none.
 	Hop string
 	*parse.Handshake

@@ -12,6 +12,7 @@ type connectionLine struct {
 	EndReason string         `json:"end_reason"`
 	Capture   string         `json:"capture,omitempty"`
 	Via       string         `json:"via,omitempty"`
+	SameAs    uint64         `json:"same_as,omitempty"`
 	Transport string         `json:"transport"`
 	Client    string         `json:"client"`
 	Server    string         `json:"server"`

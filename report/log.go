@@ -74,6 +74,9 @@ func (l *Log) Connection(c *attribute.Connection) error {
 	e.Uint64("id", c.ID)
 	str(e, "capture", c.Capture)
 	str(e, "via", c.Flow.Via)
+	if c.SameAs != 0 {
+		e.Uint64("same_as", c.SameAs)
+	}
 	if t := c.Transport(); t != "tcp" {
 		str(e, "transport", t)
 	}

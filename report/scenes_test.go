@@ -187,6 +187,7 @@ func scenes() []scene {
 				c.Start, c.Last = c.Start.AddDate(1, 0, 0), c.Last.AddDate(1, 0, 0)
 			}),
 		}},
+		{name: "tunnelled", conns: tunnelled()},
 		{name: "several", conns: several(), text: TextOptions{Rows: 12, Width: 120}},
 		{name: "authorities", conns: authorities()},
 		{name: "renegotiation", conns: renegotiation()},
@@ -226,6 +227,19 @@ func allUnknown() []*attribute.Connection {
 		conn(2, gateway, contoso, parse.TLS12, lost),
 		conn(3, other, shop, parse.TLS13, oneSide),
 		conn(4, edge, shop, parse.TLS13, unknown("TLS 1.3 seals the request, and its client hung up")),
+	}
+}
+
+// tunnelled: two connections seen inside and outside of a tunnel, the first of
+// them outside with a packet missing.
+func tunnelled() []*attribute.Connection {
+	empty := asked(attribute.Inferred, attribute.ReplyEmpty, 0.03, 0.04, emptyEvidence)
+	via := func(c *attribute.Connection) { c.Flow.Via = "vxlan 800" }
+	return []*attribute.Connection{
+		conn(0, gateway, contoso, parse.TLS13, unknown("TLS 1.3 seals the request, and the client's first flight is not complete")),
+		conn(0, gateway, contoso, parse.TLS13, empty, via),
+		conn(5, gateway, contoso, parse.TLS13, finished),
+		conn(5, gateway, contoso, parse.TLS13, finished, via),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // row is what the table keeps of a connection.
 type row struct {
-	id             uint64
+	id, sameAs     uint64
 	start          time.Time
 	capture        string
 	client, server netip.AddrPort
@@ -30,7 +30,7 @@ type row struct {
 func newRow(c *attribute.Connection) row {
 	v := &c.Verdict
 	r := row{
-		id: c.ID, start: c.Start, capture: c.Capture, client: c.Client, server: c.Server,
+		id: c.ID, sameAs: c.SameAs, start: c.Start, capture: c.Capture, client: c.Client, server: c.Server,
 		hop: tidy(c.Hop), sni: tidy(serverName(c)), asked: v.Asked, resumed: v.Resumed,
 		when: v.When, reply: v.Reply, reason: tidy(v.Reason),
 	}

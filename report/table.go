@@ -32,6 +32,7 @@ type column struct {
 // columns is the table from left to right.
 var columns = [...]column{
 	{title: "No.", cell: func(_ *Text, r *row) string { return strconv.FormatUint(r.id, 10) }},
+	{title: "Same as", cell: sameAs, worth: someAgain},
 	{title: "Time", squeeze: 1,
 		cell:   func(t *Text, r *row) string { return t.clock(r.start) },
 		narrow: func(t *Text, r *row) string { return strings.TrimSuffix(t.clock(r.start), r.start.Format(".000")) }},
@@ -53,6 +54,17 @@ const hardest = 2
 
 func severalCaptures(rows []row) bool {
 	return slices.ContainsFunc(rows, func(r row) bool { return r.capture != rows[0].capture })
+}
+
+func someAgain(rows []row) bool {
+	return slices.ContainsFunc(rows, func(r row) bool { return r.sameAs != 0 })
+}
+
+func sameAs(_ *Text, r *row) string {
+	if r.sameAs == 0 {
+		return ""
+	}
+	return strconv.FormatUint(r.sameAs, 10)
 }
 
 func someHop(rows []row) bool {

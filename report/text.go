@@ -119,10 +119,12 @@ func NewText(w io.Writer, o TextOptions) *Text {
 // Connection takes a connection into account.
 func (t *Text) Connection(c *attribute.Connection) error {
 	t.span(c.Start, c.Last)
-	switch v := &c.Verdict; v.Asked {
-	case attribute.Yes:
-		key := endpoint{c.Server, serverName(c)}
-		p := t.proofs[key]
+	key := endpoint{c.Server, serverName(c)}
+	p := t.proofs[key]
+	switch v := &c.Verdict; {
+	case c.SameAs != 0 && (p != nil || v.Asked != attribute.Yes):
+		// Counted with the other sighting of the connection.
+	case v.Asked == attribute.Yes:
 		if p == nil && len(t.proofs) < maxProofs {
 			p = new(proof)
 			t.proofs[key] = p
@@ -130,7 +132,7 @@ func (t *Text) Connection(c *attribute.Connection) error {
 		if p != nil {
 			p.add(c)
 		}
-	case attribute.No:
+	case v.Asked == attribute.No:
 		if !v.Resumed {
 			t.clears[v.Basis]++
 		}

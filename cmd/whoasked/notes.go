@@ -33,6 +33,13 @@ func (l *line) notes() []capture.Note {
 			Hint: "switch QUIC off in the browser, so that it uses TCP, and capture again; or hand over the session's keys with --keylog",
 		})
 	}
+	if again := l.book.Again(); again > 0 {
+		out = append(out, capture.Note{
+			Kind: "seen-again", Count: again,
+			Text: fmt.Sprintf("%s show one that is listed already, seen inside and outside of a tunnel or at two points of its way; each was counted once", count(again, "connection")),
+			Hint: "in JSON, same_as says which",
+		})
+	}
 	if left := l.book.Left(); left > 0 {
 		out = append(out, capture.Note{
 			Kind: "uncounted", Count: left,

@@ -25,6 +25,7 @@ type line struct {
 	batch int
 
 	conns []*parse.Conn // indexed by Chunk.Conn, nil for none
+	ids   uint64        // given to connections
 	tally tally
 }
 
@@ -43,6 +44,24 @@ type tally struct {
 }
 
 func (t *tally) judged() int64 { return t.asked + t.notAsked + t.unknown }
+
+// count counts a connection, once for all its sightings.
+func (t *tally) count(c attribute.Counted) {
+	if c.Again {
+		*t.of(c.Before)--
+	}
+	*t.of(c.Answer)++
+}
+
+func (t *tally) of(a attribute.Answer) *int64 {
+	switch a {
+	case attribute.Yes:
+		return &t.asked
+	case attribute.No:
+		return &t.notAsked
+	}
+	return &t.unknown
+}
 
 // read takes a source to its end. What the source could not observe goes to
 // failed; the error returned is one of writing the report, and final.
@@ -143,19 +162,12 @@ func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, er
 	}
 	c.Hop = l.hops.Name(c.Server, serverName(h), leaf(h))
 	c.Verdict = attribute.Judge(h)
-	switch c.Verdict.Asked {
-	case attribute.Yes:
-		l.tally.asked++
-	case attribute.No:
-		l.tally.notAsked++
-	default:
-		l.tally.unknown++
-		if h.QUIC != nil {
-			l.tally.quic++
-		}
+	l.ids++
+	c.ID = l.ids
+	l.tally.count(l.book.Add(c))
+	if h.QUIC != nil && c.Verdict.Asked == attribute.Unknown {
+		l.tally.quic++
 	}
-	c.ID = uint64(l.tally.judged())
-	l.book.Add(c)
 	return c, l.out.Connection(c)
 }
 
