@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,8 +31,21 @@ type Relay struct {
 	TapBytes       Bytes
 }
 
-// Ways are the ways to find out where a client of the relay wants to go.
+// Ways are the ways to find out where a client of the relay wants to go. "sni"
+// may be followed by the port to go to, as in sni:8443.
 var Ways = []string{"sni", "connect", "socks5"}
+
+// Way splits a destination: the way, empty if it is a fixed place, and the port
+// to go to where the way does not tell.
+func Way(to string) (way string, port uint16) {
+	if host, port, ok := hostPort(to); ok && host == "sni" {
+		return host, cmp.Or(port, 443)
+	}
+	if slices.Contains(Ways, to) {
+		return to, 0
+	}
+	return "", 0
+}
 
 // Target is where clients of the relay may go: a range of addresses, or names.
 type Target struct {
@@ -59,8 +73,8 @@ func listenAddress(s string) (string, error) {
 }
 
 func destination(s string) (string, error) {
-	if way := strings.ToLower(s); slices.Contains(Ways, way) {
-		return way, nil
+	if way, _ := Way(s); way != "" {
+		return s, nil
 	}
 	if _, port, ok := hostPort(s); !ok || port == 0 {
 		return "", fmt.Errorf("%q is no place to go to; want HOST:PORT, such as www.contoso.test:443, or one of %s", s, strings.Join(Ways, ", "))

@@ -20,11 +20,11 @@ func Fixed(hostPort string) (Way, error) {
 
 // parseTarget reads HOST:PORT or IP:PORT.
 func parseTarget(hostPort string) (Target, error) {
-	if a, err := netip.ParseAddrPort(hostPort); err == nil {
+	if a, err := netip.ParseAddrPort(hostPort); err == nil && a.Addr().Zone() == "" {
 		if a.Port() == 0 {
 			return Target{}, fmt.Errorf("%s: there is no port 0", hostPort)
 		}
-		return Target{Addr: a}, nil
+		return Target{Addr: netip.AddrPortFrom(a.Addr().Unmap(), a.Port())}, nil
 	}
 	host, service, err := net.SplitHostPort(hostPort)
 	if err != nil {

@@ -269,13 +269,18 @@ func (r *Relay) admit(client netip.Addr) *Trouble {
 func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from netip.AddrPort) {
 	c := &client{TCPConn: conn, addr: from}
 	t, err := r.target(ctx, e, c)
-	if err != nil {
+	switch {
+	case errors.Is(err, errServed):
+		_ = conn.Close()
+		return
+	case err != nil:
 		r.fail(KindEntry, c, t, err)
-		refuse(conn)
+		c.leave()
 		return
 	}
 	up, err := r.opts.Dial.connect(ctx, &r.guard, c, t)
 	if t.answer != nil {
+		c.told = err != nil
 		if sayErr := t.answer(up.addr, err); err == nil && sayErr != nil {
 			_ = up.Close()
 			refuse(conn)
@@ -284,11 +289,7 @@ func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from net
 	}
 	if err != nil {
 		r.fail(dialKind(err), c, t, err)
-		if t.answer != nil {
-			_ = conn.Close() // it was told why
-		} else {
-			refuse(conn)
-		}
+		c.leave()
 		return
 	}
 	s := newSession(r, c, up, e.Way.Name)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"testing"
@@ -220,13 +221,7 @@ type wayIn struct {
 
 // ways are the ways in that need no rights.
 func ways(t *testing.T) map[string]wayIn {
-	plain := func(relay, _ string) (*net.TCPConn, error) {
-		c, err := net.Dial("tcp", relay)
-		if err != nil {
-			return nil, err
-		}
-		return c.(*net.TCPConn), nil
-	}
+	always := func(w Way) func(string) Way { return func(string) Way { return w } }
 	return map[string]wayIn{
 		"fixed": {func(target string) Way {
 			w, err := Fixed(target)
@@ -234,6 +229,51 @@ func ways(t *testing.T) map[string]wayIn {
 				t.Fatal(err)
 			}
 			return w
-		}, plain},
+		}, plainly},
+		"connect": {always(Connect()), byConnect},
+		"socks5":  {always(SOCKS5()), bySOCKS},
 	}
+}
+
+func plainly(relay, _ string) (*net.TCPConn, error) {
+	c, err := net.Dial("tcp", relay)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+func byConnect(relay, target string) (*net.TCPConn, error) {
+	c, err := plainly(relay, target)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", target)
+	const want = "HTTP/1.1 200 Connection established\r\n\r\n"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		c.Close()
+		return nil, fmt.Errorf("the proxy answered %q, %v", got, err)
+	}
+	return c, nil
+}
+
+func bySOCKS(relay, target string) (*net.TCPConn, error) {
+	c, err := plainly(relay, target)
+	if err != nil {
+		return nil, err
+	}
+	to := netip.MustParseAddrPort(target)
+	request := append([]byte{5, 1, 0, 5, 1, 0, 1}, to.Addr().AsSlice()...)
+	if _, err := c.Write(binary.BigEndian.AppendUint16(request, to.Port())); err != nil {
+		return nil, err
+	}
+	want := append([]byte{5, 0, 5, 0, 0, 1}, request[7:]...)
+	want = binary.BigEndian.AppendUint16(want, to.Port())
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+		c.Close()
+		return nil, fmt.Errorf("the proxy answered %x, want %x: %v", got, want, err)
+	}
+	return c, nil
 }

@@ -20,4 +20,16 @@ type client struct {
 	addr netip.AddrPort
 	// head is what the way in has read of the stream to be forwarded.
 	head []byte
+	// told says that it has been given the reason why it is not relayed.
+	told bool
+}
+
+// leave ends a connection that is not relayed: in order if the client was told
+// why, so that it can read that, else with a reset.
+func (c *client) leave() {
+	if c.told {
+		_ = c.Close()
+		return
+	}
+	refuse(c.TCPConn)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -122,7 +121,7 @@ func checkRelay(c *config.Relay) error {
 		if len(c.Allow) == 0 {
 			return withHint(fmt.Errorf("others than this machine could connect to %s", address), "say who may, for instance --allow 198.18.0.0/24")
 		}
-		if slices.Contains(config.Ways, destinationOf(c, i)) && len(c.Targets) == 0 {
+		if way, _ := config.Way(destinationOf(c, i)); way != "" && len(c.Targets) == 0 {
 			return withHint(fmt.Errorf("clients of %s could go anywhere", address), "say where they may go, for instance --targets '*.contoso.test:443'")
 		}
 	}
@@ -150,10 +149,15 @@ func relayEntries(ctx context.Context, c *config.Relay) ([]relay.Entry, error) {
 }
 
 func relayWay(to string) (relay.Way, error) {
-	switch to {
-	default:
-		return relay.Fixed(to)
+	switch way, port := config.Way(to); way {
+	case "sni":
+		return relay.SNI(port), nil
+	case "connect":
+		return relay.Connect(), nil
+	case "socks5":
+		return relay.SOCKS5(), nil
 	}
+	return relay.Fixed(to)
 }
 
 func relayOptions(c *config.Relay, entries []relay.Entry) relay.Options {
