@@ -166,8 +166,12 @@ func serve(t testing.TB, handle func(*net.TCPConn)) netip.AddrPort {
 	running.Go(func() {
 		for {
 			c, err := l.Accept()
-			if err != nil {
+			switch {
+			case errors.Is(err, net.ErrClosed):
 				return
+			case err != nil: // a test has taken its descriptors away
+				time.Sleep(time.Millisecond)
+				continue
 			}
 			running.Go(func() { handle(c.(*net.TCPConn)) })
 		}
