@@ -27,6 +27,7 @@ type Config struct {
 	Rows     int // of the table of connections in text; 0 shows none
 
 	Limits Limits
+	Decode Decode
 	Log    Log
 	Hops   attribute.Hops
 	Relay  Relay
@@ -40,6 +41,11 @@ type Limits struct {
 	FlowBytes  Bytes         // held back behind a gap, in one direction of one connection
 	TotalBytes Bytes         // held back behind gaps, in all connections
 	Idle       time.Duration // silence, in capture time, that ends a connection
+}
+
+// Decode says what to look for in packets.
+type Decode struct {
+	VXLANPorts []uint16 // UDP, beside those that are known
 }
 
 // Bytes is a size in memory.

@@ -193,6 +193,14 @@ func glob(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
+func portNumber(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is not a port from 1 to 65535", s)
+	}
+	return uint16(n), nil
+}
+
 func addressRange(s string) (attribute.Range, error) {
 	r, err := attribute.ParseRange(s)
 	if err != nil {

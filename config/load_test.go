@@ -125,6 +125,7 @@ func TestMistakes(t *testing.T) {
 		{name: "bad switch", args: []string{"--quiet=maybe"}, want: []string{`"maybe" for quiet (flag --quiet): want true or false`}},
 		{name: "bad size", file: "limits: {total-bytes: 5 parsecs}", want: []string{`"5 parsecs" for limits.total-bytes`, "from 64KiB to 1GiB"}},
 		{name: "size too large to count", args: []string{"--limits-flow-bytes=99999999999GiB"}, want: []string{`want a size`}},
+		{name: "port beyond the last", args: []string{"--decode-vxlan-ports=4789,70000"}, want: []string{`"70000" is not a port`}},
 		{name: "time without a unit", file: "limits: {idle: 300}", want: []string{`"300" for limits.idle`, "such as 90s"}},
 		{name: "bad address", args: []string{"--server=198.18.0.0/24", "--server=contoso.test"}, want: []string{"for server (flag --server)", `"contoso.test" is not an IP address`}},
 		{name: "bad port", args: []string{"--client=[2001:db8::1]:70000"}, want: []string{`"70000" is not a port`}},

@@ -57,6 +57,8 @@ var settings = []setting{
 		size(64<<10, 1<<30), func(c *Config) *Bytes { return &c.Limits.TotalBytes }),
 	row("limits.idle", "", "10m", "take a connection for over after `TIME` of silence",
 		period, func(c *Config) *timeSpan { return &c.Limits.Idle }),
+	row("decode.vxlan-ports", "", "", "look for VXLAN at UDP port `PORT`, beside those that are known",
+		listOf(portNumber), func(c *Config) *[]uint16 { return &c.Decode.VXLANPorts }),
 	row("log.level", "", "info", "in format log, write lines of at least `LEVEL`: debug, info, warn or error",
 		oneOf("debug", "info", "warn", "error"), func(c *Config) *string { return &c.Log.Level }),
 	row("hops", "", "", "give an endpoint a name, as `NAME=WHAT`: WHAT is an address, a host name or a fingerprint",

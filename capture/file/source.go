@@ -27,6 +27,9 @@ func NewSource(r *Reader, limits capture.Limits) *Source {
 	return &Source{reader: r, decoder: capture.NewDecoder(), limits: limits}
 }
 
+// VXLANPorts is [capture.Decoder.VXLANPorts]. It must come before Chunks.
+func (s *Source) VXLANPorts(ports []uint16) { s.decoder.VXLANPorts(ports) }
+
 // Progress is [Reader.Progress].
 func (s *Source) Progress() (read, size int64) { return s.reader.Progress() }
 

@@ -88,7 +88,7 @@ func answer(ctx context.Context, c *config.Config, t *terminal, inputs []input) 
 		hops:   c.Hops,
 		keep:   newFilter(c),
 	}
-	r := &reading{line: l, limits: limits(c), terminal: t, showProgress: showProgress(c, out), several: len(inputs) > 1}
+	r := &reading{line: l, limits: limits(c), vxlan: c.Decode.VXLANPorts, terminal: t, showProgress: showProgress(c, out), several: len(inputs) > 1}
 	for _, in := range inputs {
 		if err := r.read(ctx, in); err != nil {
 			return fmt.Errorf("cannot write the answer: %w", err)
@@ -133,6 +133,7 @@ func verdictStatus(t *tally) error {
 type reading struct {
 	line         *line
 	limits       capture.Limits
+	vxlan        []uint16 // ports
 	terminal     *terminal
 	showProgress bool
 	several      bool // inputs, so that notes have to say which
@@ -156,6 +157,7 @@ func (r *reading) read(ctx context.Context, in input) error {
 		r.fail(in.name, err)
 	}
 	src := file.NewSource(reader, r.limits)
+	src.VXLANPorts(r.vxlan)
 	r.opened++
 	if r.showProgress {
 		defer watch(r.terminal, in.name, src.Progress)()
