@@ -41,6 +41,20 @@ func (h Hops) Name(server netip.AddrPort, sni string, leaf *[32]byte) string {
 	return name
 }
 
+// Host returns the name of the hop that an address belongs to, whatever the
+// port: the one with the longest prefix. It is empty for none.
+func (h Hops) Host(a netip.Addr) string {
+	bits, name := -1, ""
+	for i := range h {
+		for _, r := range h[i].Addresses {
+			if r.Prefix.Contains(a) && r.Prefix.Bits() > bits {
+				bits, name = r.Prefix.Bits(), h[i].Name
+			}
+		}
+	}
+	return name
+}
+
 // Endpoints lists the addresses that single out an endpoint, in order: those
 // without a port get the one given, and prefixes of several addresses are left
 // out.

@@ -116,6 +116,9 @@ type Connection struct {
 	SameAs uint64
 	// Hop is the configured name of Server, empty for none.
 	Hop string
+	// ClientHop is the configured name of the endpoint at Client's address, as
+	// which it is a client of the next one; empty for none.
+	ClientHop string
 	*parse.Handshake
 	Verdict Verdict
 }
@@ -159,4 +162,9 @@ type Asker struct {
 	Reasons     map[string]int
 	Prompts     int
 	First, Last time.Time
+	// Passes counts the asked connections that the endpoint only passed through:
+	// PassesTo, called PassesToName, ended their TLS, and asked.
+	Passes       int
+	PassesTo     netip.AddrPort
+	PassesToName string
 }

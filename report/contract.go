@@ -109,6 +109,8 @@ type askerLine struct {
 	Unknown  int            `json:"unknown"`
 	Reasons  []reasonMember `json:"reasons,omitempty"`
 	Prompts  int            `json:"prompts"`
+	Passes   int            `json:"passes_through,omitempty"`
+	PassesTo string         `json:"passes_to,omitempty"`
 	First    string         `json:"first,omitempty"`
 	Last     string         `json:"last,omitempty"`
 }

@@ -98,7 +98,12 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 	if a.Asked == 0 {
 		return nil
 	}
+	passesTo := ""
+	if a.Passes > 0 {
+		passesTo = a.PassesTo.String()
+	}
 	return j.write(&askerLine{
+		Passes: a.Passes, PassesTo: passesTo,
 		Kind: "asker", AskedBy: parse.EndName(a.Addr), Name: a.Hop, SNI: a.SNI,
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),

@@ -33,6 +33,16 @@ func probedScene() []attribute.Probed {
 	return []attribute.Probed{asks, some, resumed, later, quiet, dead, evil}
 }
 
+// playProbed writes the scene.
+func playProbed(w Writer) error {
+	for _, p := range probedScene() {
+		if err := w.Probed(&p); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
 func TestProbed(t *testing.T) {
 	schema := compileSchema(t)
 	for name, make := range map[string]func(*bytes.Buffer) Writer{
@@ -43,13 +53,7 @@ func TestProbed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			w := make(&out)
-			for _, p := range probedScene() {
-				if err := w.Probed(&p); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := w.Close(); err != nil {
+			if err := playProbed(make(&out)); err != nil {
 				t.Fatal(err)
 			}
 			safe(t, out.String(), false)

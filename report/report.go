@@ -18,6 +18,8 @@ type Writer interface {
 	Connection(*attribute.Connection) error
 	Prompt(*attribute.Prompt) error
 	Asker(*attribute.Asker) error
+	Path(*attribute.Path) error
+	Finding(*attribute.Finding) error
 	Probed(*attribute.Probed) error
 	Note(capture.Note) error
 	Close() error

@@ -58,6 +58,13 @@ type Text struct {
 	notes   []capture.Note
 	further int // notes beyond
 
+	ways         []way
+	wayAt        map[string]int
+	moreWays     int
+	findings     []string
+	moreFindings int
+	passes       roll
+
 	probed     []attribute.Probed
 	moreProbed int
 
@@ -171,6 +178,10 @@ func (t *Text) Prompt(p *attribute.Prompt) error {
 // Asker takes the sums of an endpoint into account.
 func (t *Text) Asker(a *attribute.Asker) error {
 	t.span(a.First, a.Last)
+	if a.Passes > 0 && a.Passes >= a.Asked {
+		t.passes.add(a, shownOthers)
+		return nil // whom it passes them to is told for itself
+	}
 	t.sum.Full += a.Full
 	t.sum.Asked += a.Asked
 	t.sum.NotAsked += a.NotAsked
@@ -210,7 +221,10 @@ func (t *Text) Note(n capture.Note) error {
 func (t *Text) Close() error {
 	p := &page{width: t.o.Width, color: t.o.Color}
 	t.probes(p)
+	t.way(p)
 	t.answer(p)
+	t.sometimes(p)
+	t.passing(p)
 	t.others(p)
 	t.advise(p)
 	t.table(p)

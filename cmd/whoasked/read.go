@@ -86,6 +86,7 @@ func answer(ctx context.Context, c *config.Config, t *terminal, inputs []input) 
 		book:   attribute.NewBook(),
 		out:    w,
 		hops:   c.Hops,
+		legs:   new(attribute.Legs),
 		keep:   newFilter(c),
 	}
 	r := &reading{line: l, limits: limits(c), vxlan: c.Decode.VXLANPorts, terminal: t, showProgress: showProgress(c, out), several: len(inputs) > 1}

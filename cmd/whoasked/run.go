@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"whoasked/attribute"
@@ -19,7 +20,8 @@ type line struct {
 	out    report.Writer
 	hops   attribute.Hops
 	keep   filter
-	keys   *keyLogs // nil for none
+	legs   *attribute.Legs // nil where legs are not joined
+	keys   *keyLogs        // nil for none
 	// batch is how many connections are judged at a time; 0 and 1 stand for each
 	// as it ends, which a stream that may pause needs.
 	batch int
@@ -161,12 +163,16 @@ func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, er
 		return nil, nil
 	}
 	c.Hop = l.hops.Name(c.Server, serverName(h), leaf(h))
+	c.ClientHop = l.hops.Host(c.Client.Addr())
 	c.Verdict = attribute.Judge(h)
 	l.ids++
 	c.ID = l.ids
 	l.tally.count(l.book.Add(c))
 	if h.QUIC != nil && c.Verdict.Asked == attribute.Unknown {
 		l.tally.quic++
+	}
+	if l.legs != nil {
+		l.legs.Add(c)
 	}
 	return c, l.out.Connection(c)
 }
@@ -179,12 +185,16 @@ func (l *line) finish(notes []capture.Note) error {
 			return err
 		}
 	}
+	joinNotes, err := l.join(askers)
+	if err != nil {
+		return err
+	}
 	for i := range askers {
 		if err := l.out.Asker(&askers[i]); err != nil {
 			return err
 		}
 	}
-	for _, n := range append(notes, l.notes()...) {
+	for _, n := range slices.Concat(notes, joinNotes, l.notes()) {
 		if err := l.out.Note(n); err != nil {
 			return err
 		}

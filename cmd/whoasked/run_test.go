@@ -43,11 +43,13 @@ func (m *minutes) Connection(c *attribute.Connection) error {
 	m.connections = append(m.connections, *c)
 	return m.fail
 }
-func (m *minutes) Prompt(*attribute.Prompt) error { return nil }
-func (m *minutes) Asker(*attribute.Asker) error   { return nil }
-func (m *minutes) Probed(*attribute.Probed) error { return nil }
-func (m *minutes) Note(capture.Note) error        { return nil }
-func (m *minutes) Close() error                   { m.closed = true; return nil }
+func (m *minutes) Prompt(*attribute.Prompt) error   { return nil }
+func (m *minutes) Asker(*attribute.Asker) error     { return nil }
+func (m *minutes) Path(*attribute.Path) error       { return nil }
+func (m *minutes) Finding(*attribute.Finding) error { return nil }
+func (m *minutes) Probed(*attribute.Probed) error   { return nil }
+func (m *minutes) Note(capture.Note) error          { return nil }
+func (m *minutes) Close() error                     { m.closed = true; return nil }
 
 func newLine(out *minutes) *line {
 	return &line{

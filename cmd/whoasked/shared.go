@@ -32,6 +32,18 @@ func (s *shared) Asker(a *attribute.Asker) error {
 	return s.w.Asker(a)
 }
 
+func (s *shared) Path(p *attribute.Path) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Path(p)
+}
+
+func (s *shared) Finding(f *attribute.Finding) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Finding(f)
+}
+
 func (s *shared) Probed(p *attribute.Probed) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,279 @@
+package attribute
+
+import (
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+)
+
+// session is one TLS session between a client and whoever terminates it: one
+// leg, or several where hops on the way pass it through.
+type session struct {
+	legs []*leg // client outwards, each way point once
+	few  [2]*leg
+	// unordered: which leg is nearer to the client cannot be told.
+	unordered bool
+
+	inner    *session // the session that its terminator opened for it
+	joined   *joinRule
+	because  string
+	outer    bool // it is the inner of another
+	rivals   int  // other sessions that could as well be the inner
+	crowded  bool // it could as well be the inner of others
+	start    int64
+	end      int64
+	up, down int64
+}
+
+func (s *session) first() *leg { return s.legs[0] }
+func (s *session) last() *leg  { return s.legs[len(s.legs)-1] }
+
+// asked is the answer of the session: of the leg that knows most.
+func (s *session) asked() *leg {
+	best := s.legs[0]
+	for _, l := range s.legs[1:] {
+		if l.basis > best.basis {
+			best = l
+		}
+	}
+	return best
+}
+
+// joiner puts sessions together.
+type joiner struct {
+	*Legs
+	clocks   []clock // by capture - 1
+	sessions []*session
+	byClient map[netip.AddrPort][]*session // of any leg
+	byEnd    map[netip.Addr]*ending        // of the last leg's server
+	byEndHop map[uint16]*ending            // the same, by its configured name
+}
+
+// clock is how far a capture's clock is ahead of the first one's.
+type clock struct {
+	offset int64
+	by     int // connections that both saw; 0 if it is not known
+}
+
+// newJoiner sorts legs into sessions.
+func newJoiner(l *Legs) *joiner {
+	j := &joiner{Legs: l, byEnd: make(map[netip.Addr]*ending), byEndHop: make(map[uint16]*ending)}
+	order := j.byRandom()
+	j.setClocks(order)
+	all := make([]session, 0, l.n) // one piece of memory; pointers into it stay
+	for len(order) > 0 {
+		group := order[:1]
+		for len(group) < len(order) && j.leg(group[0]).carries(j.leg(order[len(group)])) {
+			group = order[:len(group)+1]
+		}
+		order = order[len(group):]
+		for len(group) > 0 {
+			all = append(all, session{})
+			group = j.session(&all[len(all)-1], group)
+		}
+	}
+	j.sessions = make([]*session, len(all))
+	for i := range all {
+		j.sessions[i] = &all[i]
+	}
+	slices.SortFunc(j.sessions, func(x, y *session) int {
+		return cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(x.first().id, y.first().id))
+	})
+	j.index()
+	return j
+}
+
+// index makes sessions findable in the ways that rules ask for.
+func (j *joiner) index() {
+	proxied := false
+	for _, s := range j.sessions {
+		last := s.last()
+		into(j.byEnd, last.server.Addr(), s)
+		if last.hop != 0 {
+			into(j.byEndHop, last.hop, s)
+		}
+		proxied = proxied || s.first().source.IsValid()
+	}
+	if !proxied {
+		return
+	}
+	j.byClient = make(map[netip.AddrPort][]*session)
+	for _, s := range j.sessions {
+		for _, l := range s.legs {
+			j.byClient[l.client] = append(j.byClient[l.client], s)
+		}
+	}
+}
+
+func into[K comparable](m map[K]*ending, k K, s *session) {
+	if m[k] == nil {
+		m[k] = new(ending)
+	}
+	m[k].add(s)
+}
+
+// byRandom lists all legs, those that carry one ClientHello next to each other
+// and by when they were added.
+func (j *joiner) byRandom() []int {
+	type keyed struct {
+		key uint64
+		leg int
+	}
+	keys := make([]keyed, j.n)
+	for i := range keys {
+		keys[i] = keyed{binary.BigEndian.Uint64(j.leg(i).random[:]), i}
+	}
+	slices.SortFunc(keys, func(x, y keyed) int { return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.leg, y.leg)) })
+	order := make([]int, j.n)
+	for i, k := range keys {
+		order[i] = k.leg
+	}
+	return order
+}
+
+// carries reports whether two legs carry the same ClientHello: each random is
+// drawn anew (RFC 8446 §4.1.2).
+func (l *leg) carries(k *leg) bool {
+	return l.named && k.named && l.random != [16]byte{} && l.random == k.random
+}
+
+// answersAs reports whether nothing shows that the server answered two legs with
+// the same ClientHello otherwise: a hop may try a second server with it.
+func (l *leg) answersAs(k *leg) bool { return !l.hello || !k.hello || l.answer == k.answer }
+
+// setClocks compares the clocks of captures by connections that they share: the
+// median of the differences.
+func (j *joiner) setClocks(order []int) {
+	j.clocks = make([]clock, len(j.captures.texts))
+	if len(j.clocks) < 2 {
+		if len(j.clocks) == 1 {
+			j.clocks[0].by = 1
+		}
+		return
+	}
+	j.clocks[0].by = 1
+	type pair struct{ known, other uint16 }
+	differences := make(map[pair][]int64)
+	for i := range order {
+		a := j.leg(order[i])
+		for _, k := range order[i+1:] {
+			b := j.leg(k)
+			if !a.carries(b) {
+				break
+			}
+			if a.capture != b.capture && a.client == b.client && a.server == b.server && a.capture > 0 && b.capture > 0 {
+				differences[pair{a.capture, b.capture}] = append(differences[pair{a.capture, b.capture}], b.start-a.start)
+				differences[pair{b.capture, a.capture}] = append(differences[pair{b.capture, a.capture}], a.start-b.start)
+			}
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for p, d := range differences {
+			known, other := &j.clocks[p.known-1], &j.clocks[p.other-1]
+			if known.by == 0 || other.by > 0 {
+				continue
+			}
+			slices.Sort(d)
+			other.offset, other.by = known.offset+d[len(d)/2], len(d)
+			changed = true
+		}
+	}
+}
+
+// time is a leg's time by the first capture's clock.
+func (j *joiner) time(l *leg, ns int64) int64 {
+	if l.capture == 0 {
+		return ns
+	}
+	return ns - j.clocks[l.capture-1].offset
+}
+
+// comparable reports whether the clocks of two legs were compared. Where they
+// were not they are taken to agree, and what rests on that is less sure.
+func (j *joiner) comparable(a, b *leg) bool {
+	if a.capture == b.capture || a.capture == 0 || b.capture == 0 {
+		return a.capture == b.capture
+	}
+	return j.clocks[a.capture-1].by > 0 && j.clocks[b.capture-1].by > 0
+}
+
+// maxWayPoints bounds the legs of one session.
+const maxWayPoints = 8
+
+// session fills s with legs of one ClientHello, in order, and returns those that
+// were answered otherwise than the first.
+func (j *joiner) session(s *session, group []int) (rest []int) {
+	s.legs = s.few[:0]
+	first := j.leg(group[0])
+	for _, n := range group {
+		l := j.leg(n)
+		if !first.answersAs(l) {
+			rest = append(rest, n)
+			continue
+		}
+		if l.hello {
+			first = l
+		}
+		i := slices.IndexFunc(s.legs, func(k *leg) bool { return k.client == l.client && k.server == l.server })
+		switch {
+		case i < 0 && len(s.legs) < maxWayPoints:
+			s.legs = append(s.legs, l)
+		case i >= 0 && l.basis > s.legs[i].basis: // another sighting, which knows more
+			l.id = min(l.id, s.legs[i].id)
+			s.legs[i] = l
+		}
+	}
+	if len(s.legs) > 1 {
+		j.order(s)
+	}
+	s.start, s.end = j.time(s.first(), s.first().start), j.time(s.first(), s.first().end)
+	for _, l := range s.legs {
+		s.up, s.down = max(s.up, l.up), max(s.down, l.down)
+	}
+	return rest
+}
+
+// order sorts legs client outwards: behind a leg comes the one whose client is
+// the host that the leg leads to; else, by one clock, the earlier comes first,
+// and by different clocks the one on which the answer took longer, as its wait
+// holds that of the legs behind it.
+func (j *joiner) order(s *session) {
+	slices.SortStableFunc(s.legs, j.before)
+	for i := 0; i+1 < len(s.legs); i++ {
+		// What leads to this one stands in front of it.
+		for k := i + 1; k < len(s.legs); k++ {
+			if leadsTo(s.legs[k], s.legs[i]) && !leadsTo(s.legs[i], s.legs[k]) {
+				l := s.legs[k]
+				copy(s.legs[i+1:k+1], s.legs[i:k])
+				s.legs[i] = l
+				break
+			}
+		}
+	}
+	for i := 1; i < len(s.legs); i++ {
+		a, b := s.legs[i-1], s.legs[i]
+		if !leadsTo(a, b) && j.before(a, b) == 0 {
+			s.unordered = true
+		}
+	}
+}
+
+// before compares which of two legs of a session is nearer to the client; 0 if
+// that cannot be told from times.
+func (j *joiner) before(a, b *leg) int {
+	if j.comparable(a, b) {
+		return cmp.Compare(j.time(a, a.start), j.time(b, b.start))
+	}
+	if a.delay == 0 || b.delay == 0 {
+		return 0
+	}
+	return cmp.Compare(b.delay, a.delay)
+}
+
+// leadsTo reports whether the server of a is, by its address or its configured
+// name, the client of b.
+func leadsTo(a, b *leg) bool {
+	return a.server.Addr() == b.client.Addr() || a.hop != 0 && a.hop == b.from
+}

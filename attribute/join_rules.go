@@ -1,0 +1,212 @@
+package attribute
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// joinRule is a row of the table by which sessions are joined where one hop ends
+// TLS and opens a session of its own.
+type joinRule struct {
+	name       string
+	confidence string
+	// outers lists the sessions that inner may have been opened for, with what
+	// shows it.
+	outers func(j *joiner, inner *session) ([]*session, string)
+	// several: one outer session may have several inner ones.
+	several bool
+	timed   bool // it rests on times
+}
+
+// joinRules is tried in order; a rule that finds one session for one decides, and
+// one that finds several says that they are several.
+var joinRules = []joinRule{
+	{"proxy-header", "certain", byProxyHeader, true, false},
+	{"connect-target", "likely", byTarget, false, true},
+	{"terminated", "likely", byVolume, false, true},
+}
+
+// join finds the inner session of each.
+func (j *joiner) join() {
+	for r := range joinRules {
+		rule := &joinRules[r]
+		type candidate struct {
+			outers  []*session
+			because string
+		}
+		found := make(map[*session]candidate)
+		inners := make(map[*session]int)
+		for _, s := range j.sessions {
+			if s.outer {
+				continue
+			}
+			if outers, because := rule.outers(j, s); len(outers) > 0 {
+				found[s] = candidate{outers, because}
+				for _, o := range outers {
+					inners[o]++
+				}
+			}
+		}
+		for _, s := range j.sessions {
+			c := found[s]
+			switch {
+			case len(c.outers) > 1:
+				s.crowded = true
+			case len(c.outers) == 0:
+			case c.outers[0].inner != nil && !rule.several:
+			case inners[c.outers[0]] > 1 && !rule.several:
+				c.outers[0].rivals = inners[c.outers[0]]
+			default:
+				o := c.outers[0]
+				s.outer, s.crowded = true, false
+				if o.inner == nil {
+					o.inner, o.joined, o.because, o.rivals = s, rule, c.because, 0
+				}
+			}
+		}
+	}
+}
+
+// byProxyHeader: the session says for which connection it was opened.
+func byProxyHeader(j *joiner, inner *session) ([]*session, string) {
+	source := inner.first().source
+	if !source.IsValid() {
+		return nil, ""
+	}
+	var best *session
+	for _, s := range j.byClient[source] {
+		if s != inner && j.overlap(s, inner, time.Second) && (best == nil || s.start > best.start) {
+			best = s
+		}
+	}
+	if best == nil {
+		return nil, ""
+	}
+	return []*session{best}, fmt.Sprintf("a PROXY header names the client %s", source)
+}
+
+// byTarget: a client asked a proxy for a tunnel to a host, and the proxy opened a
+// TLS session of its own there: it inspects what passes.
+func byTarget(j *joiner, inner *session) ([]*session, string) {
+	first := inner.first()
+	if first.sni == 0 {
+		return nil, ""
+	}
+	name := j.names.text(first.sni)
+	out := j.open(inner, func(s *session) bool {
+		target, _ := splitTarget(j.names.text(s.last().target))
+		return target == name && inner.start >= s.start-slackBefore
+	})
+	return out, "the client asked the proxy for a tunnel to " + name
+}
+
+const (
+	// slackBefore is how much earlier than its outer session one may seem to begin.
+	slackBefore = int64(20 * time.Millisecond)
+	// slackAround is how near in time a session has to be to be a rival, as hops
+	// let connections go later than their clients do, or sooner.
+	slackAround = int64(200 * time.Millisecond)
+)
+
+// byVolume: the terminator of one session opened another under the same name
+// while that lasted, and as much data went through both.
+func byVolume(j *joiner, inner *session) ([]*session, string) {
+	first := inner.first()
+	if first.sni == 0 || inner.down == 0 {
+		return nil, ""
+	}
+	// Every session that may have used this one is a rival. Where one capture
+	// shows both sides of the hop, the right one is among them, and it is the one
+	// whose volumes fit, if only one's do.
+	rivals := j.open(inner, func(s *session) bool { return s.last().sni == first.sni })
+	var fit []*session
+	for _, s := range rivals {
+		if j.overlap(s, inner, 0) && inner.start >= s.start-slackBefore && alike(s.up, inner.up) && alike(s.down, inner.down) {
+			fit = append(fit, s)
+		}
+	}
+	if len(fit) == 0 {
+		return nil, ""
+	}
+	out := rivals
+	if len(fit) == 1 && len(rivals) < maxRivals && inner.down >= distinct && fit[0].last().capture == first.capture {
+		out = fit
+	}
+	return out, fmt.Sprintf("the same name, opened by the server of the leg before while that lasted; %d and %d bytes passed here, %d and %d there",
+		inner.up, inner.down, out[0].up, out[0].down)
+}
+
+// distinct is how many bytes a response has at least to be told by its length.
+const distinct = 4 << 10
+
+// alike reports whether two volumes may be the same requests or responses with
+// other headers and record sizes.
+func alike(a, b int64) bool {
+	const headers = 1 << 10
+	d := max(a-b, b-a)
+	return a > 0 && b > 0 && d <= headers+max(a, b)/100
+}
+
+// overlap reports whether two sessions were open at the same time, give or take.
+func (j *joiner) overlap(a, b *session, slack time.Duration) bool {
+	return a.start <= b.end+int64(slack) && b.start <= a.end+int64(slack)
+}
+
+// ending lists the sessions that end at one host, by start, with the latest end
+// among each and those before it.
+type ending struct {
+	sessions []*session
+	latest   []int64
+}
+
+func (e *ending) add(s *session) {
+	latest := s.end
+	if n := len(e.latest); n > 0 {
+		latest = max(latest, e.latest[n-1])
+	}
+	e.sessions = append(e.sessions, s)
+	e.latest = append(e.latest, latest)
+}
+
+// maxRivals is how many rivals are looked at.
+const maxRivals = 64
+
+// open lists sessions, the latest first and no more than maxRivals, that end at
+// the host which opened inner, and were open at the same time or nearly so.
+func (j *joiner) open(inner *session, fits func(*session) bool) []*session {
+	l := inner.first()
+	out := j.openIn(j.byEnd[l.client.Addr()], inner, fits, nil)
+	if l.from != 0 {
+		out = j.openIn(j.byEndHop[l.from], inner, fits, out)
+	}
+	return out
+}
+
+func (j *joiner) openIn(e *ending, inner *session, fits func(*session) bool, out []*session) []*session {
+	if e == nil {
+		return out
+	}
+	from, to := inner.start-slackAround, inner.end+slackAround
+	i, _ := slices.BinarySearchFunc(e.sessions, to, func(s *session, end int64) int {
+		if s.start <= end {
+			return -1
+		}
+		return 1
+	})
+	for i--; i >= 0 && e.latest[i] >= from && len(out) < maxRivals; i-- {
+		s := e.sessions[i]
+		if s != inner && s.end >= from && fits(s) && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func splitTarget(t string) (host, port string) {
+	if i := strings.LastIndexByte(t, ':'); i >= 0 {
+		return strings.Trim(t[:i], "[]"), t[i+1:]
+	}
+	return t, ""
+}

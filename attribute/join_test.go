@@ -1,0 +1,383 @@
+package attribute
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"whoasked/parse"
+)
+
+// legSpec is a connection as joining sees it.
+type legSpec struct {
+	capture        string
+	client, server string
+	sni            string
+	random, answer uint32 // 0: no hello seen
+	start, length  time.Duration
+	delay          time.Duration // to the ServerHello
+	up, down       int64
+	asked          Answer
+	resumed        bool
+	source         string
+	target         string
+	hop, clientHop string
+	alpn           string
+	version        parse.Version
+}
+
+var legEpoch = time.Unix(1_790_000_000, 0)
+
+func (s legSpec) connection(id uint64) *Connection {
+	h := &parse.Handshake{Start: legEpoch.Add(s.start), Last: legEpoch.Add(s.start + s.length), ClientKnown: true}
+	h.Sides[parse.Opener].AppBytes, h.Sides[parse.Accepter].AppBytes = s.up, s.down
+	if s.random != 0 {
+		h.ClientHello = &parse.ClientHello{ServerName: s.sni, At: h.Start}
+		binary.BigEndian.PutUint32(h.ClientHello.Random[:], s.random)
+		if s.alpn != "" {
+			h.ClientHello.ALPN = []string{s.alpn}
+		}
+	}
+	if s.answer != 0 {
+		h.ServerHello = &parse.ServerHello{At: h.Start.Add(s.delay), Version: s.version}
+		binary.BigEndian.PutUint32(h.ServerHello.Random[:], s.answer)
+	}
+	if s.source != "" {
+		h.Proxied = &parse.Proxied{Source: netip.MustParseAddrPort(s.source)}
+	}
+	h.Target = s.target
+	c := &Connection{
+		ID: id, Capture: s.capture, Client: netip.MustParseAddrPort(s.client), Server: netip.MustParseAddrPort(s.server),
+		Hop: s.hop, ClientHop: s.clientHop, Handshake: h,
+		Verdict: Verdict{Asked: s.asked, Resumed: s.resumed, When: InHandshake},
+	}
+	if s.asked != Unknown {
+		c.Verdict.Basis = Inferred
+	}
+	return c
+}
+
+func joinSpecs(specs []legSpec) *Joined {
+	var l Legs
+	for i, s := range specs {
+		l.Add(s.connection(uint64(i + 1)))
+	}
+	return l.Join()
+}
+
+const (
+	legPerson  = "198.18.0.10:50000"
+	legEdge    = "198.18.0.20:443"
+	legEdgeOut = "198.18.0.20:41000"
+	legGate    = "198.18.1.30:443"
+	legOther   = "198.18.1.31:443"
+	legPortal  = "portal.contoso.test"
+	ms         = time.Millisecond
+)
+
+func TestJoin(t *testing.T) {
+	outer := legSpec{capture: "a", client: legPerson, server: legEdge, sni: legPortal, random: 1, answer: 2, length: time.Second, delay: 20 * ms, asked: Yes, up: 500, down: 9000}
+	passed := legSpec{capture: "a", client: legEdgeOut, server: legGate, sni: legPortal, random: 1, answer: 2, start: ms, length: time.Second, delay: 15 * ms, asked: Yes, up: 500, down: 9000}
+	ended := outer
+	ended.asked = No
+	inner := passed
+	inner.random, inner.answer, inner.up, inner.down = 3, 4, 700, 9100
+	with := func(s legSpec, f func(*legSpec)) legSpec { f(&s); return s }
+	for _, tt := range []struct {
+		name  string
+		legs  []legSpec
+		chain []string
+		asker string // of the first path
+		reach Answer
+		conf  string
+		amb   int
+	}{
+		{name: "one leg is no way", legs: []legSpec{outer}},
+		{
+			name: "passed through", legs: []legSpec{passed, outer},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			asker: legGate, reach: Yes, conf: "certain",
+		},
+		{
+			name: "passed through, by two captures whose clocks differ",
+			legs: []legSpec{
+				with(outer, func(s *legSpec) { s.start = time.Hour }),
+				with(passed, func(s *legSpec) { s.capture, s.client = "b", "198.18.1.20:41000" }),
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			asker: legGate, reach: Yes, conf: "certain",
+		},
+		{
+			name: "passed through, order not known",
+			legs: []legSpec{
+				with(outer, func(s *legSpec) { s.delay = 0 }),
+				with(passed, func(s *legSpec) { s.capture, s.client, s.delay = "b", "198.18.1.20:41000", 0 }),
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (ASKED) → 198.18.1.30:443 (ASKED)"},
+			conf:  "ambiguous",
+		},
+		{
+			name: "address translation of the server",
+			legs: []legSpec{outer, with(passed, func(s *legSpec) { s.client = legPerson })},
+			chain: []string{
+				"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)",
+			},
+			asker: legGate, reach: Yes, conf: "certain",
+		},
+		{
+			name:  "the same connection in two captures",
+			legs:  []legSpec{outer, with(outer, func(s *legSpec) { s.capture, s.start = "b", time.Minute })},
+			chain: nil,
+		},
+		{
+			name: "a PROXY header",
+			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.source, s.up, s.down = legPerson, 1, 1 })},
+			chain: []string{
+				"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED)",
+			},
+			asker: legGate, reach: No, conf: "certain",
+		},
+		{
+			name: "a PROXY header for an earlier connection of the port",
+			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.source, s.start = legPerson, time.Hour })},
+		},
+		{
+			name:  "ended and opened anew",
+			legs:  []legSpec{ended, inner},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED)"},
+			asker: legGate, reach: No, conf: "likely",
+		},
+		{
+			name:  "the edge asks",
+			legs:  []legSpec{outer, with(inner, func(s *legSpec) { s.asked = No })},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (ASKED) → 198.18.1.30:443 (did not ask)"},
+			asker: legEdge, reach: Yes, conf: "likely",
+		},
+		{
+			name: "the edge's other address, by its configured name",
+			legs: []legSpec{
+				with(outer, func(s *legSpec) { s.hop = "edge" }),
+				with(inner, func(s *legSpec) { s.client, s.clientHop, s.asked, s.hop = "198.18.1.20:41000", "edge", No, "apim" }),
+			},
+			chain: []string{"198.18.0.10 → edge (ASKED) → apim (did not ask)"},
+			asker: legEdge, reach: Yes, conf: "likely",
+		},
+		{
+			name: "nothing in common but the name",
+			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.client = "198.18.1.20:41000" })},
+		},
+		{
+			name: "other volumes",
+			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.down = 90000 })},
+		},
+		{
+			name: "another name",
+			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.sni = "api.contoso.test" })},
+		},
+		{
+			name: "not at the same time",
+			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.start = 2 * time.Second })},
+		},
+		{
+			name: "two that could have opened it",
+			legs: []legSpec{ended, with(ended, func(s *legSpec) { s.client, s.random, s.answer = "198.18.0.11:50000", 8, 9 }), inner},
+			amb:  1,
+		},
+		{
+			name: "two that could have been opened",
+			legs: []legSpec{ended, inner, with(inner, func(s *legSpec) { s.client, s.random, s.answer = "198.18.0.20:41001", 8, 9 })},
+			amb:  1,
+		},
+		{
+			name: "an inspecting proxy",
+			legs: []legSpec{
+				with(ended, func(s *legSpec) { s.target, s.server = legPortal+":443", "198.18.0.20:3128" }),
+				with(inner, func(s *legSpec) { s.up, s.down = 1, 1 }),
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:3128 (did not ask) → 198.18.1.30:443 (ASKED)"},
+			asker: legGate, reach: No, conf: "likely",
+		},
+		{
+			name: "passed through, then ended",
+			legs: []legSpec{
+				with(ended, func(s *legSpec) { s.asked = No }),
+				with(passed, func(s *legSpec) { s.asked, s.server = No, "198.18.1.25:443" }),
+				with(inner, func(s *legSpec) { s.client, s.start = "198.18.1.25:42000", 3*ms }),
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.25:443 (did not ask) → 198.18.1.30:443 (ASKED)"},
+			asker: legGate, reach: No, conf: "likely",
+		},
+		{
+			name: "a second server tried with the same hello",
+			legs: []legSpec{
+				outer,
+				with(passed, func(s *legSpec) { s.server, s.answer, s.asked = legOther, 77, No }),
+				with(passed, func(s *legSpec) { s.client, s.start = "198.18.0.20:41001", 5*ms }),
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			asker: legGate, reach: Yes, conf: "certain",
+		},
+		{
+			name: "the leg in front was not captured",
+			legs: []legSpec{
+				with(outer, func(s *legSpec) { s.clientHop = "waf" }), passed,
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			asker: legGate, reach: Unknown, conf: "certain",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := joinSpecs(tt.legs)
+			var chains []string
+			for i := range j.Paths {
+				chains = append(chains, j.Paths[i].Chain())
+			}
+			if !slices.Equal(chains, tt.chain) {
+				t.Fatalf("ways %q, want %q", chains, tt.chain)
+			}
+			if (j.Ambiguous > 0) != (tt.amb > 0) {
+				t.Errorf("%d are ambiguous", j.Ambiguous)
+			}
+			if len(j.Paths) == 0 {
+				return
+			}
+			p := j.Paths[0]
+			if p.Asker.IsValid() != (tt.asker != "") || p.Asker.IsValid() && p.Asker.String() != tt.asker {
+				t.Errorf("asker %v, want %s", p.Asker, tt.asker)
+			}
+			if p.Asker.IsValid() && p.Reaches != tt.reach {
+				t.Errorf("reaches the client: %v, want %v", p.Reaches, tt.reach)
+			}
+			if p.Confidence != tt.conf {
+				t.Errorf("confidence %s, want %s", p.Confidence, tt.conf)
+			}
+			for i, h := range p.Hops {
+				if (h.JoinedBy == "") != (i == 0) || (h.Evidence == "") != (i == 0) {
+					t.Errorf("hop %d: joined by %q, evidence %q", i, h.JoinedBy, h.Evidence)
+				}
+			}
+		})
+	}
+}
+
+// TestJoinForwards: who only passes TLS through is not told as an asker.
+func TestJoinForwards(t *testing.T) {
+	outer := legSpec{client: legPerson, server: legEdge, sni: legPortal, random: 1, answer: 2, length: time.Second, asked: Yes}
+	passed := legSpec{client: legEdgeOut, server: legGate, sni: legPortal, random: 1, answer: 2, start: ms, length: time.Second, asked: Yes}
+	j := joinSpecs([]legSpec{outer, passed})
+	askers := []Asker{
+		{Addr: netip.MustParseAddrPort(legEdge), SNI: legPortal, Asked: 1},
+		{Addr: netip.MustParseAddrPort(legGate), SNI: legPortal, Asked: 1},
+	}
+	j.Mark(askers)
+	if askers[0].Passes != 1 || askers[0].PassesTo.String() != legGate || askers[1].Passes != 0 {
+		t.Errorf("%+v", askers)
+	}
+}
+
+// TestJoinClocks: the offset of a clock is told from connections in both
+// captures, and joining uses it.
+func TestJoinClocks(t *testing.T) {
+	const ahead = 42 * time.Minute
+	var specs []legSpec
+	for i := range uint32(9) {
+		s := legSpec{capture: "a", client: "198.18.0.10:" + string(rune('1'+i)) + "0000", server: legEdge, sni: legPortal, random: 100 + i, answer: 200 + i, start: time.Duration(i) * time.Second, length: ms}
+		if i > 5 {
+			s.client = "198.18.0.10:600" + string(rune('0'+i)) + "0"
+		}
+		specs = append(specs, s)
+		s.capture, s.start = "b", s.start+ahead+time.Duration(i)*time.Microsecond
+		specs = append(specs, s)
+	}
+	outer := legSpec{capture: "a", client: legPerson, server: legEdge, sni: legPortal, random: 1, answer: 2, start: time.Minute, length: time.Second, asked: No, up: 500, down: 9000}
+	inner := legSpec{capture: "b", client: legEdgeOut, server: legGate, sni: legPortal, random: 3, answer: 4, start: time.Minute + ahead + ms, length: time.Second, asked: Yes, up: 500, down: 9000}
+	j := joinSpecs(append(specs, outer, inner))
+	if len(j.Clocks) != 1 || j.Clocks[0].Capture != "b" || j.Clocks[0].By != 9 || j.Clocks[0].Offset.Round(time.Millisecond) != ahead {
+		t.Errorf("clocks %+v", j.Clocks)
+	}
+	if len(j.Paths) != 1 || j.Paths[0].Confidence != "likely" {
+		t.Errorf("paths %+v", j.Paths)
+	}
+}
+
+// TestJoinBusy measures joining on a busy edge that ends TLS, of which the truth
+// is known: no join may be false, and those that go through by themselves have
+// to be found.
+func TestJoinBusy(t *testing.T) {
+	const connections = 12_000
+	rng := rand.New(rand.NewPCG(7, 7))
+	var specs []legSpec
+	truth := make(map[uint64]uint64) // connection of the outer leg to that of the inner
+	at := time.Duration(0)
+	names := []string{legPortal, "api.contoso.test", "www.fabrikam.test"}
+	for i := range uint32(connections) {
+		at += time.Duration(rng.ExpFloat64() * float64(40*ms))
+		up, down := 300+rng.Int64N(3000), 500+rng.Int64N(200_000)
+		port := 10000 + i%50000
+		outer := legSpec{
+			capture: "edge", client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(2 + i>>12), byte(rng.IntN(250))}), uint16(port)).String(),
+			server: legEdge, sni: names[rng.IntN(len(names))], random: 3*i + 1, answer: 3*i + 1, start: at, length: time.Duration(rng.IntN(80)) * ms,
+			delay: 3 * ms, up: up, down: down, asked: No,
+		}
+		specs = append(specs, outer)
+		if rng.IntN(10) == 0 {
+			continue // from a cache
+		}
+		inner := outer
+		inner.client = netip.AddrPortFrom(netip.MustParseAddr("198.18.0.20"), uint16(port)).String()
+		inner.server = []string{legGate, legOther}[rng.IntN(2)]
+		inner.random, inner.answer = 3*i+2, 3*i+2
+		inner.start += 5 * ms
+		inner.length = max(inner.length-8*ms, ms)
+		inner.up += 200
+		inner.down -= rng.Int64N(200)
+		inner.asked = Answer(1 + rng.IntN(2))
+		specs = append(specs, inner)
+		truth[uint64(len(specs)-1)] = uint64(len(specs))
+	}
+	begun := time.Now()
+	j := joinSpecs(specs)
+	took := time.Since(begun)
+	right, wrong := 0, 0
+	for _, p := range j.Paths {
+		if len(p.Hops) == 2 && truth[p.Hops[0].Connection] == p.Hops[1].Connection {
+			right++
+		} else {
+			wrong++
+		}
+	}
+	t.Logf("%d connections, %d joins in truth: %d right, %d wrong; precision %.1f %%, recall %.1f %%; %v",
+		len(specs), len(truth), right, wrong, 100*float64(right)/float64(right+wrong), 100*float64(right)/float64(len(truth)), took)
+	if wrong > 0 {
+		t.Errorf("%d joins are false", wrong)
+	}
+	if right < len(truth)/20 {
+		t.Errorf("only %d of %d were joined", right, len(truth))
+	}
+}
+
+func BenchmarkJoin(b *testing.B) {
+	var specs []legSpec
+	for i := range uint32(60_000) {
+		specs = append(specs, legSpec{
+			client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), uint16(10000+i%50000)).String(),
+			server: legEdge, sni: legPortal, random: i + 1, answer: i + 1, start: time.Duration(i) * ms, length: time.Second,
+			asked: Answer(1 + i%2), up: 500, down: 9000,
+		})
+	}
+	conns := make([]*Connection, len(specs))
+	for i, s := range specs {
+		conns[i] = s.connection(uint64(i + 1))
+	}
+	for b.Loop() {
+		var l Legs
+		for _, c := range conns {
+			l.Add(c)
+		}
+		l.Join()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(conns)), "ns/connection")
+}

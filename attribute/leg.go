@@ -1,0 +1,152 @@
+package attribute
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"whoasked/parse"
+)
+
+// leg is what joining remembers of a connection: one leg of the way between a
+// person and an endpoint, as one capture shows it.
+type leg struct {
+	id      uint64
+	capture uint16 // index in Legs.captures
+	sni     uint32 // index in Legs.names
+	hop     uint16 // index in Legs.hops, of the server; 0 for none
+	from    uint16 // the same, of the client
+
+	client, server netip.AddrPort
+	// source is the client's address that a PROXY header tells; valid iff it is.
+	source netip.AddrPort
+	// target is what a CONNECT or SOCKS request names, index in Legs.names.
+	target uint32
+	alpn   uint32 // negotiated or, in TLS 1.3, offered; index in Legs.names
+	// version and cert are what the server showed: the version negotiated and
+	// the digest of its certificate, zero where it was sealed.
+	version parse.Version
+	cert    [8]byte
+
+	random     [16]byte // of the client's, enough of it to be unique; zero for none
+	answer     [8]byte  // of the server's random; valid iff hello
+	start, end int64    // nanoseconds since 1970, by the capture's clock
+	delay      int64    // from ClientHello to ServerHello in nanoseconds, 0 if not known
+	up, down   int64    // application data in bytes of sealed records, by TLS role
+
+	asked   Answer
+	basis   Basis
+	when    When
+	resumed bool
+	hello   bool // a ServerHello was read
+	named   bool // a ClientHello was read
+}
+
+// maxLegs bounds what is remembered for joining, about 8 MiB.
+const (
+	maxLegs  = 1 << 15
+	legBlock = 256
+)
+
+// Legs joins connections into the ways they are legs of. Its memory is bounded;
+// Left tells what went beyond.
+type Legs struct {
+	legs     []*[legBlock]leg // full but for the last one
+	n        int
+	captures index[uint16]
+	names    index[uint32]
+	hops     index[uint16]
+	left     int64
+}
+
+// index numbers strings from 1 as they turn up; 0 is the empty one, and what
+// does not fit.
+type index[N uint16 | uint32] struct {
+	texts []string
+	ids   map[string]N
+}
+
+func (x *index[N]) of(s string) N {
+	if s == "" {
+		return 0
+	}
+	if id, ok := x.ids[s]; ok {
+		return id
+	}
+	const bound = 1<<16 - 2
+	if len(x.texts) >= bound {
+		return 0
+	}
+	if x.ids == nil {
+		x.ids = make(map[string]N)
+	}
+	x.texts = append(x.texts, s)
+	id := N(len(x.texts))
+	x.ids[s] = id
+	return id
+}
+
+func (x *index[N]) text(id N) string {
+	if id == 0 {
+		return ""
+	}
+	return x.texts[id-1]
+}
+
+// Add remembers a judged connection.
+func (l *Legs) Add(c *Connection) {
+	if l.n == maxLegs {
+		l.left++
+		return
+	}
+	if l.n%legBlock == 0 {
+		l.legs = append(l.legs, new([legBlock]leg))
+	}
+	l.n++
+	n := leg{
+		id: c.ID, capture: l.captures.of(c.Capture), hop: l.hops.of(c.Hop), from: l.hops.of(c.ClientHop),
+		client: c.Client, server: c.Server,
+		start: c.Start.UnixNano(), end: c.Last.UnixNano(),
+		asked: c.Verdict.Asked, basis: c.Verdict.Basis, when: c.Verdict.When, resumed: c.Verdict.Resumed,
+		hello: c.ServerHello != nil,
+	}
+	if c.ServerHello != nil {
+		copy(n.answer[:], c.ServerHello.Random[:])
+		n.version = c.ServerHello.Version
+		n.alpn = l.names.of(c.ServerHello.ALPN)
+		if c.ClientHello != nil {
+			n.delay = max(int64(c.ServerHello.At.Sub(c.ClientHello.At)), 0)
+		}
+	}
+	if c.ClientHello != nil {
+		n.named = true
+		n.sni = l.names.of(c.ClientHello.ServerName)
+		copy(n.random[:], c.ClientHello.Random[:])
+		if n.alpn == 0 && len(c.ClientHello.ALPN) > 0 {
+			n.alpn = l.names.of(strings.Join(c.ClientHello.ALPN, " "))
+		}
+	}
+	if c.ClientKnown {
+		n.up = volume(c, c.Handshake.Client)
+		n.down = volume(c, c.Handshake.Client.Other())
+	}
+	if certs := c.ServerCerts(); len(certs) > 0 {
+		copy(n.cert[:], certs[0].SHA256[:])
+	}
+	if p := c.Proxied; p != nil {
+		n.source = p.Source
+	}
+	n.target = l.names.of(c.Target)
+	*l.leg(l.n - 1) = n
+}
+
+func (l *Legs) leg(i int) *leg { return &l.legs[i/legBlock][i%legBlock] }
+
+// volume is the application data that a side sent.
+func volume(c *Connection, s parse.Side) int64 { return c.Sides[s].AppBytes }
+
+// Left returns how many connections were not looked at for joining.
+func (l *Legs) Left() int64 { return l.left }
+
+// at is a time of a leg, for a person.
+func at(ns int64) time.Time { return time.Unix(0, ns).UTC() }

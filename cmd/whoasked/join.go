@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"whoasked/attribute"
+	"whoasked/capture"
+)
+
+// join joins the legs seen into paths, reports these and what tells asked from
+// not asked, and notes in askers which of them only pass TLS through.
+func (l *line) join(askers []attribute.Asker) ([]capture.Note, error) {
+	if l.legs == nil {
+		return nil, nil
+	}
+	j := l.legs.Join()
+	for i := range j.Paths {
+		if err := l.out.Path(&j.Paths[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range j.Findings {
+		if err := l.out.Finding(&j.Findings[i]); err != nil {
+			return nil, err
+		}
+	}
+	j.Mark(askers)
+	return joinNotes(j, l.legs.Left()), nil
+}
+
+// joinNotes tells what joining has to say of the captures.
+func joinNotes(j *attribute.Joined, left int64) []capture.Note {
+	var out []capture.Note
+	for _, c := range j.Clocks {
+		n := capture.Note{Kind: "clock-offset", Count: int64(c.By)}
+		switch {
+		case c.By == 0:
+			n.Text = fmt.Sprintf("the clock of %s could not be compared with that of the first capture, as no connection is in both: they are taken to agree", c.Capture)
+		case c.Offset < 0:
+			n.Text = fmt.Sprintf("the clock of %s is %v behind that of the first capture, by %s in both", c.Capture, -c.Offset, count(int64(c.By), "connection"))
+		default:
+			n.Text = fmt.Sprintf("the clock of %s is %v ahead of that of the first capture, by %s in both", c.Capture, c.Offset, count(int64(c.By), "connection"))
+		}
+		out = append(out, n)
+	}
+	if j.Ambiguous > 0 {
+		out = append(out, capture.Note{
+			Kind: "ambiguous-legs", Count: int64(j.Ambiguous),
+			Text: fmt.Sprintf("%s could be legs of several others equally well, and were not joined", count(int64(j.Ambiguous), "TLS session")),
+			Hint: "capture at a quiet time, or have the hop send a PROXY header",
+		})
+	}
+	if left > 0 {
+		out = append(out, capture.Note{
+			Kind: "unjoined", Count: left,
+			Text: fmt.Sprintf("%s went beyond what is remembered for joining legs", count(left, "connection")),
+			Hint: "narrow it down with --server, --client or --sni",
+		})
+	}
+	return out
+}
