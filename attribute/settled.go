@@ -71,12 +71,13 @@ func (v *view) flightOver() bool { return len(v.sealedC) >= maxFlight || v.Tape.
 // first handshake leaves nothing to wait for.
 //
 // Where bytes were lost that may have hidden a record, and where datagrams may
-// come out of order, it stays false up to the end of the connection.
+// come out of order, it stays false up to the end of the connection. It is also
+// false as long as keys may open more.
 func Settled(h *parse.Handshake) bool {
 	if h.End != parse.Open {
 		return true
 	}
-	if !h.ClientKnown || h.ClientHello == nil || h.ServerHello == nil || h.Midstream || h.Flow.Proto.Datagrams() {
+	if !h.ClientKnown || h.ClientHello == nil || h.ServerHello == nil || h.Midstream || h.Unsealing || h.Flow.Proto.Datagrams() {
 		return false
 	}
 	for s := range h.Sides {

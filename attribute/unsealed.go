@@ -63,7 +63,7 @@ func requestUnsealed(v *view) finding {
 	if m == nil {
 		return finding{}
 	}
-	return finding{answer: Yes, text: fmt.Sprintf("unsealed with keys: CertificateRequest of %d bytes from %s%s",
+	return finding{answer: Yes, text: fmt.Sprintf("CertificateRequest of %d bytes from %s%s",
 		m.Len, parse.EndName(v.Flow.Addrs[v.server]), naming(v.request(true)))}
 }
 
@@ -73,7 +73,7 @@ func clientCertificateUnsealed(v *view) finding {
 	if m == nil {
 		return finding{}
 	}
-	return finding{answer: Yes, text: "unsealed with keys: the client answered with " + v.certificateWords(m) + ", which it sends only when asked"}
+	return finding{answer: Yes, text: "the client answered with " + v.certificateWords(m) + ", which it sends only when asked"}
 }
 
 func (v *view) certificateWords(m *parse.Message) string {
@@ -125,7 +125,7 @@ func serverFlightUnsealed(v *view) finding {
 		case m.Type == parse.TypeEncryptedExtensions:
 			begun = true
 		case m.Type == parse.TypeFinished && begun:
-			return finding{answer: No, resumed: v.pskTaken(), text: "unsealed with keys: the server's flight from EncryptedExtensions to Finished, and no CertificateRequest is in it"}
+			return finding{answer: No, resumed: v.pskTaken(), text: "the server's flight was opened from EncryptedExtensions to Finished, and no CertificateRequest is in it"}
 		}
 	}
 	return finding{}
@@ -143,7 +143,7 @@ func clientFlightUnsealed(v *view) finding {
 			return finding{}
 		case m.Type == parse.TypeEndOfEarlyData, m.Type == parse.TypeEncryptedExtensions: // the latter is Chromium's
 		case m.Type == parse.TypeFinished:
-			return finding{answer: No, resumed: v.pskTaken(), text: "unsealed with keys: the client's flight is Finished without a Certificate message before it"}
+			return finding{answer: No, resumed: v.pskTaken(), text: "the client's flight was opened: it is Finished without a Certificate message before it"}
 		default:
 			return finding{}
 		}
@@ -160,10 +160,10 @@ func (v *view) laterUnsealed(what string) finding {
 				break
 			}
 		}
-		return finding{answer: Yes, text: fmt.Sprintf("unsealed with keys: %s, CertificateRequest of %d bytes from %s%s", what, m.Len, parse.EndName(v.Flow.Addrs[v.server]), naming(r))}
+		return finding{answer: Yes, text: fmt.Sprintf("%s, CertificateRequest of %d bytes from %s%s", what, m.Len, parse.EndName(v.Flow.Addrs[v.server]), naming(r))}
 	}
 	if m := v.findOpened(v.client, true, certificates[:]...); m != nil {
-		return finding{answer: Yes, text: fmt.Sprintf("unsealed with keys: %s, the client answered with %s, which it sends only when asked", what, v.certificateWords(m))}
+		return finding{answer: Yes, text: fmt.Sprintf("%s, the client answered with %s, which it sends only when asked", what, v.certificateWords(m))}
 	}
 	return finding{}
 }
@@ -187,7 +187,7 @@ func renegotiationUnsealed(v *view) finding {
 		return finding{}
 	}
 	if v.allOpened(v.server) {
-		return finding{answer: No, text: "unsealed with keys: the connection was renegotiated, and no CertificateRequest is among the server's messages"}
+		return finding{answer: No, text: "the connection was renegotiated, and no CertificateRequest is among the server's messages"}
 	}
 	return finding{}
 }
@@ -203,7 +203,7 @@ func postHandshakeUnsealed(v *view) finding {
 	}
 	if v.ClientHello != nil && v.ClientHello.PostHandshakeAuth && v.allOpened(v.server) &&
 		v.findOpened(v.server, false, parse.TypeFinished) != nil {
-		return finding{answer: No, text: "unsealed with keys: no record of the server behind the handshake holds a CertificateRequest"}
+		return finding{answer: No, text: "no record of the server behind the handshake holds a CertificateRequest"}
 	}
 	return finding{}
 }

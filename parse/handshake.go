@@ -58,8 +58,11 @@ type Handshake struct {
 	Alerts   []Alert
 	// Tape is the start of the sealed part of the first handshake.
 	Tape Tape
-	// Keys tells what secrets at hand did for the connection.
-	Keys KeyState
+	// Keys tells what secrets at hand did for the connection. Unsealing is set
+	// while there are some, or may come, and records that they open can still
+	// change a verdict.
+	Keys      KeyState
+	Unsealing bool
 	// Rounds are later handshakes on the same connection: renegotiation
 	// (RFC 5246 §7.4.1.1) or post-handshake authentication (RFC 8446 §4.6.2),
 	// as far as record headers tell; at most MaxRounds, so that with as many

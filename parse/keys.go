@@ -63,8 +63,11 @@ const (
 type KeyStats struct {
 	Secrets int64 // taken, each once
 	Ignored int64 // lines with a label that opens no record
-	Bad     int64 // lines that are not of the key log format
-	Dropped int64 // secrets beyond a bound
+	// Premaster counts lines with a pre_master_secret, which are not used: to
+	// make keys of one takes the whole handshake (RFC 7627 §4).
+	Premaster int64
+	Bad       int64 // lines that are not of the key log format
+	Dropped   int64 // secrets beyond a bound
 }
 
 // Keys holds the secrets of key logs, to open sealed records with. It is not
@@ -74,8 +77,8 @@ type Keys struct {
 	// sealed records are worth keeping for a while; see Conn.
 	Growing bool
 
-	// Secrets by what the line names: a client random, or zero-padded eight bytes
-	// of an encrypted pre_master_secret or a session id.
+	// Secrets by what the line names: a client random, or a session id padded with
+	// zeros.
 	young, old map[[32]byte]secrets
 	size       int    // of young
 	version    uint64 // grows with every secret taken
@@ -263,6 +266,10 @@ func (k *Keys) readFrom(line []byte) bool {
 	m, err2 := hex.Decode(buf[:], secretHex)
 	if err != nil || err2 != nil || !label.fits(n, m) {
 		return false
+	}
+	if label == keyPremaster || label == keyPremasterRSA {
+		k.stats.Premaster++
+		return true
 	}
 	k.add(id, label, buf[:m])
 	return true

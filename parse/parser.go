@@ -57,7 +57,8 @@ func (p *Parser) Recycle(c *Conn) {
 	}
 	if c.un != nil {
 		for s := range c.un.dirs {
-			c.un.finish(&c.un.dirs[s])
+			c.un.dirs[s].msg.reset(p)
+			c.un.release(&c.un.dirs[s])
 		}
 	}
 	if len(p.conns) < maxSpare {

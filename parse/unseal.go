@@ -153,6 +153,9 @@ func (u *unsealing) finish(s *sealed) {
 	s.done = true
 	s.msg.reset(u.c.p)
 	u.release(s)
+	if u.dirs[0].done && u.dirs[1].done {
+		u.c.h.Unsealing = false
+	}
 }
 
 // take opens a record, or keeps it until it can be.

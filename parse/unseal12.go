@@ -46,6 +46,7 @@ func (c *Conn) hello(e *Event, body []byte) {
 		sh := e.ServerHello
 		u.next.server, u.next.version, u.next.suite, u.next.etm = sh.Random, sh.Version, sh.Cipher, sh.encryptThenMAC
 		u.next.complete = !sh.compressed
+		c.h.Unsealing = u.hopeful()
 		if len(sh.SessionID) > 0 && !sh.Version.IsTLS13() {
 			c.p.sessions.note(sessionKey(sh.SessionID), u.origin())
 		}

@@ -69,7 +69,7 @@ func (l *connectionLine) verdict(v *attribute.Verdict) {
 		return
 	}
 	l.AskedBy, l.Reply, l.Required = parse.EndName(v.By), v.Reply.String(), v.Required.String()
-	if v.When != attribute.AfterHandshake { // whose times are not told
+	if v.When != attribute.AfterHandshake || v.Basis == attribute.Unsealed { // else its times are not told
 		l.AskedAt, l.ReactedAt = stamp(v.AskedAt), stamp(v.ReactedAt)
 	}
 }
@@ -84,6 +84,7 @@ func (l *connectionLine) request(all []*parse.CertificateRequest) {
 	if l.Authorities == nil && r.Malformed == "" {
 		l.Authorities = []string{} // it names none
 	}
+	l.RequestExtensions = r.Extensions
 	for _, t := range r.Types {
 		l.CertificateTypes = append(l.CertificateTypes, parse.ClientCertificateTypeName(t))
 	}

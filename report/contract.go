@@ -47,6 +47,7 @@ type connectionLine struct {
 	Authorities         []string `json:"authorities,omitzero"`
 	CertificateTypes    []string `json:"certificate_types,omitempty"`
 	SignatureAlgorithms []string `json:"signature_algorithms,omitempty"`
+	RequestExtensions   []uint16 `json:"request_extensions,omitempty"`
 
 	ServerCertificate *certificateMember `json:"server_certificate,omitempty"`
 	ClientCertificate *certificateMember `json:"client_certificate,omitempty"`

@@ -63,7 +63,7 @@ func (l *Log) Connection(c *attribute.Connection) error {
 	level, at := zerolog.InfoLevel, c.Start
 	if v.Asked == attribute.Yes {
 		level = zerolog.WarnLevel
-		if v.When != attribute.AfterHandshake {
+		if v.When != attribute.AfterHandshake || v.Basis == attribute.Unsealed {
 			at = v.AskedAt
 		}
 	}

@@ -191,6 +191,7 @@ func scenes() []scene {
 		{name: "several", conns: several(), text: TextOptions{Rows: 12, Width: 120}},
 		{name: "authorities", conns: authorities()},
 		{name: "renegotiation", conns: renegotiation()},
+		{name: "unsealed", conns: unsealed()},
 		{name: "datagrams", conns: datagrams(), text: TextOptions{Rows: 12}},
 		{name: "hundreds", conns: hundreds(), text: TextOptions{Rows: 8, Width: 80}},
 		{name: "hostile", conns: hostile(), text: TextOptions{Rows: 12, Color: true}},
@@ -209,6 +210,27 @@ func cancelled() []*attribute.Connection {
 		conn(30, gateway, contoso, parse.TLS13, resumed),
 		conn(31, gateway, contoso, parse.TLS13, cutOff),
 		conn(2, other, shop, parse.TLS13, finished),
+	}
+}
+
+// unsealed: keys opened a request in the handshake, and one behind it.
+func unsealed() []*attribute.Connection {
+	opened := func(c *attribute.Connection) {
+		c.Keys = parse.KeysOpened
+		c.ServerHello.ALPN = "http/1.1"
+		r := c.Requests[0]
+		r.Types, r.Unsealed, r.Extensions = nil, true, []uint16{13, 47}
+	}
+	return []*attribute.Connection{
+		conn(1, gateway, contoso, parse.TLS13, asked(attribute.Unsealed, attribute.ReplyEmpty, 1.03, 1.04, attribute.Evidence{
+			Rule: "request-unsealed", Text: "CertificateRequest of 180 bytes from " + gateway + " naming 2 authorities"}),
+			request(2), opened, func(c *attribute.Connection) {
+				c.Verdict.Required = attribute.Yes
+				c.Alerts = append(c.Alerts, parse.Alert{From: parse.Accepter, Fatal: true, Description: 116, Unsealed: true})
+			}),
+		conn(2, other, shop, parse.TLS13, asked(attribute.Unsealed, attribute.ReplyCert, 2.5, 2.6, attribute.Evidence{
+			Rule: "post-handshake-unsealed", Text: "behind the handshake, CertificateRequest of 212 bytes from " + other + " naming 2 authorities"}),
+			request(2), opened, func(c *attribute.Connection) { c.Verdict.When = attribute.AfterHandshake }),
 	}
 }
 

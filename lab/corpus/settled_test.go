@@ -16,11 +16,11 @@ import (
 // what it was when the connection was first found to be settled, and where the
 // answer differs from that of the connection when it was first found to be
 // decided, unless a request came later.
-func early(t *testing.T, what string, pkts []packet) (settled, decided, all int) {
+func early(t *testing.T, what string, pkts []packet, keys *parse.Keys) (settled, decided, all int) {
 	t.Helper()
 	atSettled := make(map[*parse.Handshake]attribute.Verdict)
 	atDecided := make(map[*parse.Handshake]attribute.Verdict)
-	conns := follow(pkts, nil, func(h *parse.Handshake) {
+	conns := follow(pkts, keys, func(h *parse.Handshake) {
 		if h.End != parse.Open || !h.TLS {
 			return
 		}
@@ -60,7 +60,7 @@ func early(t *testing.T, what string, pkts []packet) (settled, decided, all int)
 // to be decided, and those of TLS 1.3 settled.
 func TestSettledGenerated(t *testing.T) {
 	pkts, _ := generated(t, 600)
-	settled, decided, all := early(t, "generated", pkts)
+	settled, decided, all := early(t, "generated", pkts, nil)
 	t.Logf("%d connections, %d decided, %d settled before their end", all, decided, settled)
 	if all == 0 || decided != all {
 		t.Errorf("%d of %d connections were decided before their end", decided, all)
@@ -93,7 +93,7 @@ func TestSettledShared(t *testing.T) {
 		}
 		r.Close()
 		base, _ := filepath.Rel(dir, name)
-		s, k, n := early(t, base, load(t, name))
+		s, k, n := early(t, base, load(t, name), nil)
 		settled, decided, all = settled+s, decided+k, all+n
 		return nil
 	})
@@ -103,5 +103,18 @@ func TestSettledShared(t *testing.T) {
 	t.Logf("%d connections, %d decided, %d settled before their end", all, decided, settled)
 	if settled == 0 || decided == 0 {
 		t.Error("none was settled or decided before its end")
+	}
+}
+
+// TestSettledUnsealed: with keys, nothing is settled before they have said
+// what they can.
+func TestSettledUnsealed(t *testing.T) {
+	dir := shared(t, "matrix")
+	for name, log := range map[string]string{"matrix.pcap": "keys.log", "reneg.pcap": "rkeys.log"} {
+		settled, _, all := early(t, name, load(t, filepath.Join(dir, name)), keysFrom(readFile(t, dir, log)))
+		t.Logf("%s: %d of %d connections settled before their end", name, settled, all)
+		if name == "matrix.pcap" && settled == 0 {
+			t.Error("none was settled before its end")
+		}
 	}
 }
