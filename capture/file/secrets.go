@@ -3,6 +3,7 @@ package file
 import (
 	"encoding/binary"
 	"io"
+	"math/bits"
 )
 
 // Secrets in pcapng files: Decryption Secrets Blocks
@@ -80,56 +81,66 @@ type secretsScan struct {
 	size int64
 	log  io.Writer
 
-	at     int64 // of the block
-	order  binary.ByteOrder
-	window []byte // of the file, from from on
-	from   int64
+	at  int64 // of the block
+	big bool  // byte order of the section
 }
 
 // scanWindow is how much is read at once: many small blocks, or the head of a
 // large one.
-const scanWindow = 64 << 10
+const scanWindow = 128 << 10
 
 func (s *secretsScan) run() error {
-	s.order = binary.LittleEndian
 	buf := make([]byte, scanWindow)
 	for {
-		head := s.read(buf, s.at, blockHead+8)
-		if head == nil {
+		n, _ := s.src.ReadAt(buf, s.at)
+		from := s.at
+		if err := s.walk(buf[:n]); err != nil {
+			return err
+		}
+		if s.at == from {
 			return nil
 		}
-		if binary.LittleEndian.Uint32(head) == blockSection {
-			s.order = binary.LittleEndian
-			if binary.BigEndian.Uint32(head[8:]) == orderMagic {
-				s.order = binary.BigEndian
-			}
+	}
+}
+
+// walk goes through the blocks that begin in a window of the file, at at.
+func (s *secretsScan) walk(window []byte) error {
+	const head = blockHead + 8
+	for len(window) >= head {
+		kind, total := binary.LittleEndian.Uint32(window), binary.LittleEndian.Uint32(window[4:])
+		if kind == blockSection {
+			s.big = binary.BigEndian.Uint32(window[8:]) == orderMagic
 		}
-		total := s.order.Uint32(head[4:])
+		if s.big {
+			kind, total = bits.ReverseBytes32(kind), bits.ReverseBytes32(total)
+		}
 		if total < blockHead+blockTail || total%4 != 0 || s.at+int64(total) > s.size {
 			return nil
 		}
-		if s.order.Uint32(head) == blockSecrets && s.order.Uint32(head[8:]) == secretsTLS {
-			length := min(int64(s.order.Uint32(head[12:])), int64(total)-blockHead-8-blockTail)
-			if err := s.copy(s.at+blockHead+8, length); err != nil {
+		if kind == blockSecrets {
+			if err := s.secrets(window, total); err != nil {
 				return err
 			}
 		}
 		s.at += int64(total)
+		if int64(total) > int64(len(window)) {
+			return nil
+		}
+		window = window[total:]
 	}
+	return nil
 }
 
-// read returns n bytes at an offset, out of the window or through it, nil if
-// there are fewer.
-func (s *secretsScan) read(buf []byte, at int64, n int) []byte {
-	if i := at - s.from; i >= 0 && i+int64(n) <= int64(len(s.window)) {
-		return s.window[i : i+int64(n)]
+// secrets copies the key log of a block, if it is one.
+func (s *secretsScan) secrets(head []byte, total uint32) error {
+	typ, length := binary.LittleEndian.Uint32(head[8:]), binary.LittleEndian.Uint32(head[12:])
+	if s.big {
+		typ, length = bits.ReverseBytes32(typ), bits.ReverseBytes32(length)
 	}
-	m, _ := s.src.ReadAt(buf, at)
-	s.window, s.from = buf[:m], at
-	if m < n {
+	if typ != secretsTLS {
 		return nil
 	}
-	return s.window[:n]
+	return s.copy(s.at+blockHead+8, min(int64(length), int64(total)-blockHead-8-blockTail))
 }
 
 // copy writes a part of the file to the log.
