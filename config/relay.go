@@ -15,15 +15,18 @@ import (
 
 // Relay says what whoasked relay does.
 type Relay struct {
-	Listen    []string // ADDRESS:PORT
-	To        []string // HOST:PORT or one of Ways; for all of Listen, or for each its own
-	Allow     []attribute.Range
-	Targets   []Target
-	Resolver  string // ADDRESS:PORT, empty for the system's
-	Timeout   time.Duration
-	Handshake time.Duration
-	Idle      time.Duration
-	Drain     time.Duration
+	Listen     []string // ADDRESS:PORT
+	To         []string // HOST:PORT or one of Ways; for all of Listen, or for each its own
+	Allow      []attribute.Range
+	Targets    []Target
+	KeepSource bool
+	Ports      []uint16 // that redirect and tproxy take
+	Interface  string   // that they come in by, empty for any
+	Resolver   string   // ADDRESS:PORT, empty for the system's
+	Timeout    time.Duration
+	Handshake  time.Duration
+	Idle       time.Duration
+	Drain      time.Duration
 
 	MaxConnections int
 	MaxPerClient   int
@@ -33,7 +36,7 @@ type Relay struct {
 
 // Ways are the ways to find out where a client of the relay wants to go. "sni"
 // may be followed by the port to go to, as in sni:8443.
-var Ways = []string{"sni", "connect", "socks5"}
+var Ways = []string{"sni", "connect", "socks5", "redirect", "tproxy"}
 
 // Way splits a destination: the way, empty if it is a fixed place, and the port
 // to go to where the way does not tell.
@@ -115,4 +118,9 @@ var resolver = scalar("an address of a DNS server, such as 198.18.0.53", func(s 
 	}
 	a, err := netip.ParseAddrPort(s)
 	return s, err == nil && a.IsValid()
+})
+
+// interfaceName reads the name of a network device.
+var interfaceName = scalar("the name of a network device, such as eth0", func(s string) (string, bool) {
+	return s, len(s) < 16 && !strings.ContainsAny(s, " \t\r\n\"'\\/;{}$*")
 })

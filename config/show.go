@@ -50,6 +50,8 @@ func plain(value any) string {
 		return flow(v, func(s string) string { return s })
 	case []attribute.Range:
 		return flow(v, attribute.Range.String)
+	case []uint16:
+		return flow(v, func(n uint16) string { return strconv.Itoa(int(n)) })
 	case []Target:
 		return flow(v, Target.String)
 	case attribute.Hops:

@@ -3,6 +3,7 @@ package relay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -46,6 +47,9 @@ type Dial struct {
 	Resolver Resolver
 	// Timeout bounds connecting, resolving included; 10s.
 	Timeout time.Duration
+	// KeepSource connects onward from the client's address, which needs rights,
+	// and that the answers come this way (TPROXY).
+	KeepSource bool
 	// Targets names where clients may go; empty for everywhere.
 	Targets []Rule
 }
@@ -59,11 +63,11 @@ func (d Dial) orDefault() Dial {
 }
 
 // connect connects onward.
-func (d *Dial) connect(ctx context.Context, g *guard, _ *client, t Target) (upstream, error) {
+func (d *Dial) connect(ctx context.Context, g *guard, c *client, t Target) (upstream, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	if t.Addr.IsValid() {
-		return d.one(ctx, g, t, t.Addr)
+		return d.one(ctx, g, c, t, t.Addr)
 	}
 	if !t.Chosen && len(g.rules) > 0 && !g.mayBe(t) {
 		return upstream{}, &refusal{t.String() + " is not among the allowed targets"}
@@ -73,19 +77,29 @@ func (d *Dial) connect(ctx context.Context, g *guard, _ *client, t Target) (upst
 		return upstream{}, err
 	}
 	return race(ctx, interleave(addrs), func(ctx context.Context, a netip.Addr) (upstream, error) {
-		return d.one(ctx, g, t, netip.AddrPortFrom(a.Unmap(), t.Port))
+		return d.one(ctx, g, c, t, netip.AddrPortFrom(a.Unmap(), t.Port))
 	})
 }
 
 // one connects to one address, if it is allowed: the check stands behind the
 // resolving, so that a name cannot point past it.
-func (d *Dial) one(ctx context.Context, g *guard, t Target, to netip.AddrPort) (upstream, error) {
+func (d *Dial) one(ctx context.Context, g *guard, c *client, t Target, to netip.AddrPort) (upstream, error) {
 	if err := g.check(t, to); err != nil {
 		return upstream{}, err
 	}
 	dialer := net.Dialer{
 		KeepAlive: -1, // set by socketOptions
 		Control:   func(_, _ string, c syscall.RawConn) error { return control(c, socketOptions) },
+	}
+	if d.KeepSource {
+		source, err := sourceOf(c, to)
+		if err != nil {
+			return upstream{}, err
+		}
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(source)
+		dialer.Control = func(network, _ string, c syscall.RawConn) error {
+			return control(c, func(fd uintptr) error { return errors.Join(sourceSocket(fd, network), socketOptions(fd)) })
+		}
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", to.String())
 	if err != nil {

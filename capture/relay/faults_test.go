@@ -171,7 +171,7 @@ func TestSilenceEnds(t *testing.T) {
 // and what was not told is counted as lost.
 func TestStalledTap(t *testing.T) {
 	to := serve(t, echo)
-	l, err := Listen(t.Context(), "127.0.0.1:0")
+	l, err := Listen(t.Context(), "127.0.0.1:0", Way{})
 	if err != nil {
 		t.Fatal(err)
 	}

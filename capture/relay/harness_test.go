@@ -42,7 +42,7 @@ type running struct {
 // leaves nothing behind.
 func start(t testing.TB, way Way, o Options) *running {
 	t.Helper()
-	l, err := Listen(t.Context(), "127.0.0.1:0")
+	l, err := Listen(t.Context(), "127.0.0.1:0", Way{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,19 @@ import (
 )
 
 // Listen opens a socket for an entry.
-func Listen(ctx context.Context, address string) (*net.TCPListener, error) {
+func Listen(ctx context.Context, address string, way Way) (*net.TCPListener, error) {
 	lc := net.ListenConfig{
 		KeepAlive: -1, // set by socketOptions, once
-		Control:   func(_, _ string, c syscall.RawConn) error { return control(c, socketOptions) },
+		Control: func(network, _ string, c syscall.RawConn) error {
+			return control(c, func(fd uintptr) error {
+				if way.Transparent {
+					if err := transparentSocket(fd, network); err != nil {
+						return fmt.Errorf("no right to take connections to other addresses: %w", err)
+					}
+				}
+				return socketOptions(fd)
+			})
+		},
 	}
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {

@@ -127,8 +127,12 @@ func (r *Relay) hand(b *batch, yield func(parse.Chunk, error) bool) bool {
 }
 
 // Settle says that no more needs to be told of a connection but its end. It is
-// called by the consumer while it has a chunk of that connection.
+// called by the consumer while it has a chunk of that connection. Where whole
+// records are wanted it has no effect: a key may still open what has passed.
 func (r *Relay) Settle(conn int) {
+	if r.opts.WholeRecords {
+		return
+	}
 	if s := r.tap.session(conn); s != nil {
 		s.settled.Store(true)
 	}

@@ -48,7 +48,7 @@ type judged struct {
 
 func judge(t *testing.T, way Way, o Options) *judged {
 	t.Helper()
-	l, err := Listen(t.Context(), "127.0.0.1:0")
+	l, err := Listen(t.Context(), "127.0.0.1:0", Way{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,10 @@ import (
 type Way struct {
 	Name string // stable: "fixed", "sni", "connect" …
 	// Reads says that Target waits for the client to say something.
-	Reads  bool
-	Target func(context.Context, *client) (Target, error)
+	Reads bool
+	// Transparent says that its socket takes connections to any address.
+	Transparent bool
+	Target      func(context.Context, *client) (Target, error)
 }
 
 // client is an accepted connection.

@@ -19,8 +19,9 @@ endpoint behind it asks for a client certificate. It opens nothing: what passes
 is judged from outside, as in a capture.
 
 Each --listen takes clients in. --to says where they go: all to one place, to the
-name in their ClientHello (sni), or where they ask to go (connect for an HTTP
-proxy, socks5). Give --to once for all, or as often as --listen, in its order.
+name in their ClientHello (sni), where they ask to go (connect for an HTTP
+proxy, socks5), or where they were going before the packet filter of this machine
+led them here (redirect, tproxy; see whoasked relay rules). Give --to once for all, or as often as --listen, in its order.
 
 Clients come from this machine unless --listen names another address, which
 needs --allow, who may come, and, unless --to is a fixed place, --targets, where
@@ -50,6 +51,7 @@ func newRelay(t *terminal) *cobra.Command {
 		},
 	}
 	addSettings(cmd, "relay")
+	cmd.AddCommand(newRules(t))
 	return cmd
 }
 
@@ -68,9 +70,14 @@ func relayed(ctx context.Context, c *config.Config, t *terminal) error {
 		return err
 	}
 	w = &shared{w: w}
+	logs, err := openKeyLogs(c)
+	if err != nil {
+		return err
+	}
 	l := &line{
-		parser: parse.NewParser(parse.Options{Fingerprints: c.Format == "json"}),
+		parser: parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys}),
 		book:   attribute.NewBook(),
+		keys:   logs,
 		out:    w,
 		hops:   c.Hops,
 		keep:   newFilter(c),
@@ -79,19 +86,18 @@ func relayed(ctx context.Context, c *config.Config, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	r := relay.New(relayOptions(&c.Relay, entries))
+	o := relayOptions(&c.Relay, entries)
+	o.WholeRecords = len(c.Keylog) > 0
+	r := relay.New(o)
 	for i := range entries {
 		t.note(fmt.Sprintf("listening at %s (%s)", entries[i].Listener.Addr(), entries[i].Way.Name))
 	}
-	broken := make(chan error, 1)
 	err = l.read(ctx, "relay", r, func(err error) {
 		var trouble *relay.Trouble
 		if !errors.As(err, &trouble) {
 			t.fail(err)
 		} else if c.Format != "text" { // which tells counts, at the end
-			if err := w.Note(trouble.Note()); err != nil && len(broken) == 0 {
-				broken <- err
-			}
+			_ = w.Note(trouble.Note()) // a report that cannot be written says so again
 		}
 	})
 	if err == nil {
@@ -139,7 +145,7 @@ func relayEntries(ctx context.Context, c *config.Relay) ([]relay.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		l, err := relay.Listen(ctx, address)
+		l, err := relay.Listen(ctx, address, way)
 		if err != nil {
 			return nil, err
 		}
@@ -156,6 +162,10 @@ func relayWay(to string) (relay.Way, error) {
 		return relay.Connect(), nil
 	case "socks5":
 		return relay.SOCKS5(), nil
+	case "redirect":
+		return relay.Redirected(), nil
+	case "tproxy":
+		return relay.Transparent(), nil
 	}
 	return relay.Fixed(to)
 }
@@ -163,7 +173,7 @@ func relayWay(to string) (relay.Way, error) {
 func relayOptions(c *config.Relay, entries []relay.Entry) relay.Options {
 	o := relay.Options{
 		Entries: entries,
-		Dial:    relay.Dial{Timeout: c.Timeout},
+		Dial:    relay.Dial{Timeout: c.Timeout, KeepSource: c.KeepSource},
 		Limits: relay.Limits{
 			Connections: c.MaxConnections, PerClient: c.MaxPerClient, Rate: c.MaxRate,
 			Handshake: c.Handshake, Idle: c.Idle, Drain: c.Drain, Tap: int(c.TapBytes),

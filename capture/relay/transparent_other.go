@@ -1,0 +1,16 @@
+//go:build !linux
+
+package relay
+
+import (
+	"errors"
+	"net/netip"
+)
+
+var errLinux = errors.New("this needs Linux")
+
+func originalDestination(*client) (netip.AddrPort, error) { return netip.AddrPort{}, errLinux }
+
+func transparentSocket(uintptr, string) error { return errLinux }
+
+func sourceSocket(uintptr, string) error { return errLinux }
