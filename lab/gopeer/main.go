@@ -3,6 +3,8 @@
 //
 //	gopeer serve ADDRESS PKI port,version,mode,suite,identity,clientCA...
 //	gopeer dial ADDRESS PKI KEYLOG < jobs
+//	gopeer proxy ADDRESS PKI IDENTITY   (- for one that does not inspect)
+//	gopeer flood ADDRESS SNI CONNECTIONS WORKERS PAGES
 package main
 
 import (
@@ -17,8 +19,12 @@ func main() {
 		err = serve(os.Args[2], os.Args[3], os.Args[4:])
 	case len(os.Args) == 5 && os.Args[1] == "dial":
 		err = dial(os.Args[2], os.Args[3], os.Args[4], os.Stdin, os.Stdout)
+	case len(os.Args) == 5 && os.Args[1] == "proxy":
+		err = proxy(os.Args[2], os.Args[3], os.Args[4])
+	case len(os.Args) == 7 && os.Args[1] == "flood":
+		err = flood(os.Args[2], os.Args[3], os.Args[4:])
 	default:
-		err = fmt.Errorf("usage: gopeer serve|dial …")
+		err = fmt.Errorf("usage: gopeer serve|dial|proxy|flood …")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gopeer:", err)
