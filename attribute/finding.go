@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -85,31 +86,45 @@ func (j *joiner) findings() []Finding {
 	}
 	var out []Finding
 	for _, n := range names {
-		full, resumed, asked := splitResumed(byName[n])
+		rest, full, resumed, asked := splitResumed(byName[n])
 		name := j.names.text(n)
-		if f, ok := j.best(name, full); ok {
+		if f, ok := j.best(name, rest); ok {
 			out = append(out, f)
 		}
-		if f, ok := resumption(name, len(full), resumed, asked); ok {
+		if f, ok := resumption(name, full, resumed, asked); ok {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
-func splitResumed(all []*session) (full []*session, resumed, asked int) {
+// splitResumed sorts out the sessions that were resumed and not asked. resumed and
+// asked count only what ended at an endpoint that does ask, and full its full
+// handshakes: of one that never asks, resuming hides nothing.
+func splitResumed(all []*session) (rest []*session, full, resumed, asked int) {
+	asks := make(map[netip.AddrPort]bool)
 	for _, s := range all {
-		a := s.asked()
-		switch {
-		case a.resumed && a.asked == No:
-			resumed++
+		if s.asked().asked == Yes {
+			asks[s.last().server] = true
+		}
+	}
+	for _, s := range all {
+		a, counts := s.asked(), asks[s.last().server]
+		if a.resumed && a.asked == No {
+			if counts {
+				resumed++
+			}
 			continue
-		case a.asked == Yes:
+		}
+		rest = append(rest, s)
+		if counts {
+			full++
+		}
+		if a.asked == Yes {
 			asked++
 		}
-		full = append(full, s)
 	}
-	return full, resumed, asked
+	return rest, full, resumed, asked
 }
 
 // resumption is no matter of chance: a resumed session cannot be asked in its

@@ -87,6 +87,18 @@ func TestFindingResumption(t *testing.T) {
 	}
 }
 
+// TestFindingResumptionElsewhere: resuming at an endpoint that never asks is not why
+// another one asks only sometimes.
+func TestFindingResumptionElsewhere(t *testing.T) {
+	j := joinSpecs(pool(12, func(_ int, s *legSpec) Answer {
+		s.resumed = s.server == legOther
+		return yesIf(s.server == legGate)
+	}))
+	if len(j.Findings) != 0 {
+		t.Errorf("%+v", j.Findings)
+	}
+}
+
 // TestFindingBackend: behind one address that passes TLS through, one of two
 // endpoints asks.
 func TestFindingBackend(t *testing.T) {
