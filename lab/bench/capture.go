@@ -54,6 +54,7 @@ func (b *bench) profiles() []traffic.Profile {
 	return []traffic.Profile{
 		traffic.BulkProfile(b.scale), traffic.BulkProfile(2 * b.scale),
 		traffic.HandshakeProfile(b.scale), traffic.HandshakeProfile(2 * b.scale),
+		traffic.WrappedProfile(b.scale),
 	}
 }
 

@@ -117,6 +117,9 @@ func (b *bench) run(ctx context.Context) (*result, error) {
 		b.say("%v: answers right", p.Name)
 		r.Captures = append(r.Captures, c)
 	}
+	if err := b.wrapped(ctx, r); err != nil {
+		return nil, err
+	}
 	if b.short {
 		return r, nil
 	}

@@ -68,7 +68,7 @@ func TestShort(t *testing.T) {
 	}
 	dir := t.TempDir()
 	// Made here, as the test binary cannot be called again to make them.
-	for _, p := range []traffic.Profile{traffic.BulkProfile(shortScale), traffic.HandshakeProfile(shortScale)} {
+	for _, p := range []traffic.Profile{traffic.BulkProfile(shortScale), traffic.HandshakeProfile(shortScale), traffic.WrappedProfile(shortScale)} {
 		if err := makeCapture(filepath.Join(dir, fileName(p)+".pcap"), p); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestShort(t *testing.T) {
 	if len(r.Captures) != 2 {
 		t.Fatalf("%d captures in the result, want 2", len(r.Captures))
 	}
-	for _, c := range r.Captures {
+	for _, c := range append(r.Captures, r.Wrapped) {
 		if a := c.Answers; a == nil || a.Yes+a.No != c.Truth.TLS || a.Yes == 0 || a.Resumed == 0 {
 			t.Errorf("%v: %+v", &c.Truth, a)
 		}

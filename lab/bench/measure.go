@@ -96,3 +96,38 @@ func (b *bench) lengthen(ctx context.Context, r *result) error {
 	}
 	return nil
 }
+
+// wrapped checks the answers on the bulk capture in a tunnel, and measures the
+// product on it in turn with the plain one.
+func (b *bench) wrapped(ctx context.Context, r *result) error {
+	c, err := b.capture(ctx, traffic.WrappedProfile(b.scale))
+	if err != nil {
+		return err
+	}
+	if c.Answers, err = b.verify(ctx, c); err != nil {
+		return err
+	}
+	r.Wrapped = c
+	b.say("%v: answers right", &c.Truth)
+	if b.short {
+		return nil
+	}
+	own, plain := tools(b.whoasked)[0], r.Captures[0]
+	c.Series = []series{{Tool: own.Name, Own: true}, {Tool: own.Name + ", not wrapped", Own: true}}
+	paths := []string{c.Path, plain.Path}
+	for _, p := range paths {
+		if err := warm(p); err != nil {
+			return err
+		}
+	}
+	for range b.rounds {
+		for i, p := range paths {
+			s, err := measure(own.command(ctx, p))
+			if err != nil {
+				return err
+			}
+			c.Series[i].Samples = append(c.Series[i].Samples, s)
+		}
+	}
+	return nil
+}

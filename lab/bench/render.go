@@ -33,7 +33,11 @@ func renderTables(w io.Writer, r *result, put table) error {
 	if r.disturbed() {
 		fmt.Fprintln(w, "The machine was busy with something else: times of one tool differ by more than a factor of two.")
 	}
-	for _, c := range append(r.Captures[:len(r.Captures):len(r.Captures)], r.Long...) {
+	all := append(r.Captures[:len(r.Captures):len(r.Captures)], r.Long...)
+	if r.Wrapped != nil {
+		all = append(all, r.Wrapped)
+	}
+	for _, c := range all {
 		fmt.Fprintf(w, "\n%v.\n", &c.Truth)
 		if a := c.Answers; a != nil {
 			fmt.Fprintf(w, "Answers: %d yes, %d no (%d resumed): all right.\n", a.Yes, a.No, a.Resumed)

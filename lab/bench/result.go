@@ -14,8 +14,11 @@ type result struct {
 	Rounds   int
 	Captures []*capture
 	// Long are captures twice as long, read by the product alone.
-	Long  []*capture `json:",omitempty"`
-	Goals []goal     `json:",omitempty"`
+	Long []*capture `json:",omitempty"`
+	// Wrapped is the bulk capture in a tunnel, read by the product in turn with
+	// the plain one.
+	Wrapped *capture `json:",omitempty"`
+	Goals   []goal   `json:",omitempty"`
 }
 
 // goal is a ratio or a size to reach.
@@ -44,6 +47,9 @@ const maxRSS = 64
 // sameRSS is how much more memory a capture twice as long may take.
 const sameRSS = 1.15
 
+// wrappedTime is how many times the plain capture's time it may take.
+const wrappedTime = 1.5
+
 // judge compares with the goals what was measured; a tool that was not found
 // leaves its goals out.
 func (r *result) judge() {
@@ -63,6 +69,11 @@ func (r *result) judge() {
 		r.Goals = append(r.Goals, goal{
 			Text: fmt.Sprintf("%s: times faster than %s", w.capture, w.tool),
 			Got:  peer.wall().median / own.wall().median, Want: w.times, AtLeast: true,
+		})
+	}
+	if c := r.Wrapped; c != nil && len(c.Series) == 2 {
+		r.Goals = append(r.Goals, goal{
+			Text: c.Truth.Profile.Name + ": times slower than plain", Got: c.Series[0].wall().median / c.Series[1].wall().median, Want: wrappedTime,
 		})
 	}
 	for i, c := range r.Captures {

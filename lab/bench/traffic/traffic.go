@@ -32,6 +32,8 @@ type Profile struct {
 	Plain, PlainBytes int
 	// Datagrams counts UDP packets.
 	Datagrams int
+	// VNI wraps all of it into a VXLAN of that number; 0 for none.
+	VNI uint32
 }
 
 // HandshakeProfile is what a busy mirror port in front of TLS servers shows:
@@ -60,6 +62,13 @@ func BulkProfile(scale float64) Profile {
 		PlainBytes:  1 << 20,
 		Datagrams:   times(100_000, scale),
 	}
+}
+
+// WrappedProfile is BulkProfile as a virtual network's TAP mirrors it.
+func WrappedProfile(scale float64) Profile {
+	p := BulkProfile(scale)
+	p.Name, p.VNI = "bulk-vxlan", 800
+	return p
 }
 
 func times(n int, scale float64) int { return max(1, int(float64(n)*scale)) }

@@ -29,6 +29,7 @@ type mix struct {
 	maker    *maker
 	w        *bufio.Writer
 	frame    framer
+	tunnel   tunnel
 	arrivals []arrival
 	open     flows
 	truth    Truth
@@ -57,6 +58,7 @@ func newMix(w io.Writer, p Profile, recs []Recording) *mix {
 	m := &mix{
 		profile:  p,
 		maker:    newMaker(p, recs),
+		tunnel:   tunnel{vni: p.VNI},
 		w:        bufio.NewWriterSize(w, 1<<20),
 		arrivals: []arrival{{short, p.Short, 0}, {bulk, p.Bulk, 0}, {plain, p.Plain, 0}, {datagram, p.Datagrams, 0}},
 		truth:    Truth{Profile: p, Generator: Generator},
@@ -144,7 +146,11 @@ func (m *mix) segment() error {
 	return err
 }
 
+// put writes the file's header, or a packet.
 func (m *mix) put(b []byte, packets int64) error {
+	if packets > 0 && m.profile.VNI != 0 {
+		b = m.tunnel.wrap(b)
+	}
 	m.truth.Packets += packets
 	m.truth.Bytes += int64(len(b))
 	_, err := m.w.Write(b)
