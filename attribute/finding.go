@@ -3,6 +3,7 @@ package attribute
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -55,7 +56,7 @@ var factors = []factor{
 // Bounds of the search for findings.
 const (
 	// maxSample is how many sessions of a name are looked at, evenly spread.
-	maxSample = 512
+	maxSample = 256
 	// shuffles is how often labels are shuffled to see what chance does; a factor
 	// stands only if no shuffle does as well, and few factors were tried: the
 	// chance of a false finding about a name is about 1 in 1,000.
@@ -147,6 +148,7 @@ type sample struct {
 	sessions []*session
 	asked    []bool
 	yes      int
+	counts   []int // scratch of lambda
 }
 
 // best finds the factor that explains most, if any does better than chance.
@@ -174,13 +176,13 @@ func (j *joiner) best(name string, all []*session) (Finding, bool) {
 		}
 	}
 	switch {
-	case best >= 0 && tried[best].Explains >= split && s.beatsChance(tests, tried[best].Explains, func(x *sample) float64 {
+	case best >= 0 && tried[best].Explains >= split && s.beatsChance(tests, len(tried[best].Values), tried[best].Explains, func(x *sample) float64 {
 		return x.lambda(classes[best], len(tried[best].Values))
 	}):
 		f := tried[best]
 		f.tell()
 		return f, true
-	case split >= leastShare && s.beatsChance(tests, split, func(x *sample) float64 { _, e := x.change(); return e }):
+	case split >= leastShare && s.beatsChance(tests, 2, split, func(x *sample) float64 { _, e := x.change(); return e }):
 		return s.changed(name, at, split), true
 	}
 	return Finding{}, false
@@ -234,7 +236,12 @@ func (j *joiner) classify(f factor, s *sample) (class []int, values []FactorValu
 
 // lambda is by how much knowing the class betters a guess.
 func (s *sample) lambda(class []int, n int) float64 {
-	yes, all := make([]int, n+1), make([]int, n+1)
+	if len(s.counts) < 2*(n+1) {
+		s.counts = make([]int, 2*(n+1))
+	}
+	yes, all := s.counts[:n+1], s.counts[n+1:2*(n+1)]
+	clear(yes)
+	clear(all)
 	for i, k := range class {
 		all[k+1]++
 		if s.asked[i] {
@@ -271,8 +278,11 @@ func (s *sample) change() (at int, explains float64) {
 }
 
 // beatsChance reports whether shuffled labels never do as well, given how many
-// factors were tried.
-func (s *sample) beatsChance(tests int, got float64, measure func(*sample) float64) bool {
+// factors were tried. classes is how many values the factor has.
+func (s *sample) beatsChance(tests, classes int, got float64, measure func(*sample) float64) bool {
+	if got == 1 && s.unlikely(classes) < maxChance/float64(tests) {
+		return true // no need to try
+	}
 	allowed := int(maxChance/float64(tests)*(shuffles+1)) - 1
 	x := &sample{sessions: s.sessions, asked: slices.Clone(s.asked), yes: s.yes}
 	rng := rand.New(rand.NewPCG(1, uint64(len(s.asked)))) // the same capture gives the same answer
@@ -286,6 +296,16 @@ func (s *sample) beatsChance(tests int, got float64, measure func(*sample) float
 		}
 	}
 	return true
+}
+
+// unlikely bounds the chance that classes which differ by chance alone separate
+// the labels without a mistake: of all ways to lay out so many yes among so many,
+// no more than 2^classes are the same throughout each class.
+func (s *sample) unlikely(classes int) float64 {
+	n, k := float64(len(s.asked)), float64(s.yes)
+	lgamma := func(x float64) float64 { v, _ := math.Lgamma(x); return v }
+	ways := lgamma(n+1) - lgamma(k+1) - lgamma(n-k+1)
+	return math.Exp(float64(classes)*math.Ln2 - ways)
 }
 
 // tell sorts the values and puts the finding into words.

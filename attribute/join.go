@@ -86,16 +86,14 @@ func newJoiner(l *Legs) *joiner {
 
 // index makes sessions findable in the ways that rules ask for.
 func (j *joiner) index() {
-	proxied := false
 	for _, s := range j.sessions {
 		last := s.last()
 		into(j.byEnd, last.server.Addr(), s)
 		if last.hop != 0 {
 			into(j.byEndHop, last.hop, s)
 		}
-		proxied = proxied || s.first().source.IsValid()
 	}
-	if !proxied {
+	if len(j.sources) == 0 {
 		return
 	}
 	j.byClient = make(map[netip.AddrPort][]*session)

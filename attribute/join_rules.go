@@ -71,8 +71,8 @@ func (j *joiner) join() {
 
 // byProxyHeader: the session says for which connection it was opened.
 func byProxyHeader(j *joiner, inner *session) ([]*session, string) {
-	source := inner.first().source
-	if !source.IsValid() {
+	source, told := j.sources[inner.first().id]
+	if !told {
 		return nil, ""
 	}
 	var best *session

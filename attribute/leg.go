@@ -2,7 +2,6 @@ package attribute
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"whoasked/parse"
@@ -18,11 +17,9 @@ type leg struct {
 	from    uint16 // the same, of the client
 
 	client, server netip.AddrPort
-	// source is the client's address that a PROXY header tells; valid iff it is.
-	source netip.AddrPort
 	// target is what a CONNECT or SOCKS request names, index in Legs.names.
 	target uint32
-	alpn   uint32 // negotiated or, in TLS 1.3, offered; index in Legs.names
+	alpn   uint32 // negotiated or, in TLS 1.3, offered first; index in Legs.names
 	// version and cert are what the server showed: the version negotiated and
 	// the digest of its certificate, zero where it was sealed.
 	version parse.Version
@@ -42,9 +39,9 @@ type leg struct {
 	named   bool // a ClientHello was read
 }
 
-// maxLegs bounds what is remembered for joining, about 8 MiB.
+// maxLegs bounds what is remembered for joining, about 5 MiB.
 const (
-	maxLegs  = 1 << 15
+	maxLegs  = 24 << 10
 	legBlock = 256
 )
 
@@ -56,7 +53,9 @@ type Legs struct {
 	captures index[uint16]
 	names    index[uint32]
 	hops     index[uint16]
-	left     int64
+	// sources are clients' addresses that PROXY headers tell, by leg.id.
+	sources map[uint64]netip.AddrPort
+	left    int64
 }
 
 // index numbers strings from 1 as they turn up; 0 is the empty one, and what
@@ -64,13 +63,18 @@ type Legs struct {
 type index[N uint16 | uint32] struct {
 	texts []string
 	ids   map[string]N
+	last  N
 }
 
 func (x *index[N]) of(s string) N {
 	if s == "" {
 		return 0
 	}
+	if x.last != 0 && x.texts[x.last-1] == s {
+		return x.last // they come in runs
+	}
 	if id, ok := x.ids[s]; ok {
+		x.last = id
 		return id
 	}
 	const bound = 1<<16 - 2
@@ -123,7 +127,7 @@ func (l *Legs) Add(c *Connection) {
 		n.sni = l.names.of(c.ClientHello.ServerName)
 		copy(n.random[:], c.ClientHello.Random[:])
 		if n.alpn == 0 && len(c.ClientHello.ALPN) > 0 {
-			n.alpn = l.names.of(strings.Join(c.ClientHello.ALPN, " "))
+			n.alpn = l.names.of(c.ClientHello.ALPN[0])
 		}
 	}
 	if c.ClientKnown {
@@ -133,8 +137,11 @@ func (l *Legs) Add(c *Connection) {
 	if certs := c.ServerCerts(); len(certs) > 0 {
 		copy(n.cert[:], certs[0].SHA256[:])
 	}
-	if p := c.Proxied; p != nil {
-		n.source = p.Source
+	if p := c.Proxied; p != nil && p.Source.IsValid() {
+		if l.sources == nil {
+			l.sources = make(map[uint64]netip.AddrPort)
+		}
+		l.sources[c.ID] = p.Source
 	}
 	n.target = l.names.of(c.Target)
 	*l.leg(l.n - 1) = n

@@ -1,7 +1,7 @@
 package attribute
 
 import (
-	"hash/maphash"
+	"encoding/binary"
 	"net/netip"
 )
 
@@ -15,16 +15,22 @@ import (
 // latest ones, about 3 MiB.
 const maxSightings = 1 << 14
 
-// sightingKey is what the sightings of one connection share.
-type sightingKey struct {
-	client [32]byte // its random
-	ends   uint64   // hash of the addresses
+// mark is what the sightings of one connection share.
+type mark struct {
+	client [16]byte // of its random, enough of it to be unique
+	ends   [2]netip.AddrPort
+}
+
+// key makes a mark findable; others may have the same one.
+func (m *mark) key() uint64 {
+	ports := uint64(m.ends[0].Port())<<16 | uint64(m.ends[1].Port())
+	return binary.LittleEndian.Uint64(m.client[:]) ^ ports<<32
 }
 
 // sighting is a connection as it was counted.
 type sighting struct {
 	id      uint64
-	server  [32]byte // its random; valid iff hello
+	server  [16]byte // of its random; valid iff hello
 	hello   bool     // a ServerHello was read
 	asked   Answer
 	basis   Basis
@@ -36,22 +42,25 @@ func sightingOf(c *Connection) sighting {
 	v := &c.Verdict
 	s := sighting{id: c.ID, asked: v.Asked, basis: v.Basis, resumed: v.Resumed, reason: v.Reason}
 	if c.ServerHello != nil {
-		s.server, s.hello = c.ServerHello.Random, true
+		s.hello = true
+		copy(s.server[:], c.ServerHello.Random[:])
 	}
 	return s
 }
 
 // sightings remembers connections by what makes them recognisable.
 type sightings struct {
-	seed  maphash.Seed
-	known map[sightingKey]sighting
-	order []sightingKey // a ring once it is full
-	next  int
+	at   map[uint64]int32 // index in ring, by key
+	ring []remembered
+	next int // where the ring is written next, once it is full
 }
 
-func newSightings() sightings {
-	return sightings{seed: maphash.MakeSeed(), known: make(map[sightingKey]sighting)}
+type remembered struct {
+	mark
+	sighting
 }
+
+func newSightings() sightings { return sightings{at: make(map[uint64]int32)} }
 
 // put remembers a sighting. If it is one of a connection that is known, it
 // returns how that was counted.
@@ -59,27 +68,35 @@ func (s *sightings) put(c *Connection, now sighting) (before sighting, again boo
 	if c.ClientHello == nil || c.ClientHello.Random == [32]byte{} { // which nobody drew
 		return sighting{}, false
 	}
-	k := sightingKey{client: c.ClientHello.Random, ends: maphash.Comparable(s.seed, [2]netip.AddrPort{c.Client, c.Server})}
-	before, known := s.known[k]
-	again = known && (!before.hello || !now.hello || before.server == now.server)
-	if again && !now.better(&before) {
-		return before, true
-	}
-	if again {
-		now.id = before.id // later ones point to the first
-	}
-	s.known[k] = now
-	if known {
+	m := mark{ends: [2]netip.AddrPort{c.Client, c.Server}}
+	copy(m.client[:], c.ClientHello.Random[:])
+	k := m.key()
+	if i, found := s.at[k]; found && s.ring[i].mark == m {
+		r := &s.ring[i]
+		before = r.sighting
+		again = !before.hello || !now.hello || before.server == now.server
+		switch {
+		case again && !now.better(&before):
+			return before, true
+		case again:
+			now.id = before.id // later ones point to the first
+		}
+		r.sighting = now
 		return before, again
 	}
-	if len(s.order) < maxSightings {
-		s.order = append(s.order, k)
-		return before, false
+	if len(s.ring) < maxSightings {
+		s.at[k] = int32(len(s.ring))
+		s.ring = append(s.ring, remembered{m, now})
+		return sighting{}, false
 	}
-	delete(s.known, s.order[s.next])
-	s.order[s.next] = k
+	r := &s.ring[s.next]
+	if old := r.key(); s.at[old] == int32(s.next) {
+		delete(s.at, old)
+	}
+	*r = remembered{m, now}
+	s.at[k] = int32(s.next)
 	s.next = (s.next + 1) % maxSightings
-	return before, false
+	return sighting{}, false
 }
 
 // better tells whether s knows more of a connection than other.

@@ -80,8 +80,8 @@ func TestSightingsAreBounded(t *testing.T) {
 	for i := range n {
 		add(i)
 	}
-	if s := &b.sightings; len(s.known) != maxSightings || len(s.order) != maxSightings {
-		t.Errorf("%d and %d kept", len(s.known), len(s.order))
+	if s := &b.sightings; len(s.at) != maxSightings || len(s.ring) != maxSightings {
+		t.Errorf("%d and %d kept", len(s.at), len(s.ring))
 	}
 	if c := add(n - 1); c.SameAs != n {
 		t.Errorf("the latest is the same as %d", c.SameAs)

@@ -28,7 +28,7 @@ func run() int {
 	if os.Getenv("GOGC") == "" {
 		// Little lives long, whatever the size of a capture: collecting a little
 		// more often than usual keeps the peak low for next to no time.
-		debug.SetGCPercent(80)
+		debug.SetGCPercent(50)
 	}
 	// The first signal stops the reading, and what is known is still told; then
 	// the usual handling is back, so that a second one ends the program.
