@@ -97,7 +97,7 @@ func byTarget(j *joiner, inner *session) ([]*session, string) {
 	name := j.names.text(first.sni)
 	out := j.open(inner, func(s *session) bool {
 		target, _ := splitTarget(j.names.text(s.last().target))
-		return target == name && inner.start >= s.start-slackBefore
+		return strings.EqualFold(target, name) && inner.start >= s.start-slackBefore
 	})
 	return out, "the client asked the proxy for a tunnel to " + name
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -305,17 +304,27 @@ func TestLargeHelloIsNotDelayed(t *testing.T) {
 	to := serve(t, echo)
 	r := start(t, fixedTo(t, to), Options{})
 	c := dialTCP(t, r.addr)
-	worst := time.Duration(0)
-	for _, n := range []int{1, 1, 1, 64 << 10, 1, 1500, 64 << 10} {
-		b := make([]byte, n)
-		begun := time.Now()
-		_, _ = c.Write(b)
-		if _, err := io.ReadFull(c, b); err != nil {
-			t.Fatal(err)
+	// A stall by delayed acknowledgments meets every exchange of a size, a busy
+	// machine only some: the fastest one tells.
+	const stall, repeats = 40 * time.Millisecond, 8
+	for _, n := range []int{1, 1500, 64 << 10} {
+		best := time.Hour
+		for range repeats {
+			b := make([]byte, n)
+			begun := time.Now()
+			if _, err := c.Write(b[:1]); err != nil { // in two segments, as hellos of this size come
+				t.Fatal(err)
+			}
+			if _, err := c.Write(b[1:]); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, b); err != nil {
+				t.Fatal(err)
+			}
+			best = min(best, time.Since(begun))
 		}
-		worst = max(worst, time.Since(begun))
-	}
-	if worst > 150*time.Millisecond && os.Getenv("CI") == "" {
-		t.Errorf("an exchange took %v", worst)
+		if best >= stall {
+			t.Errorf("no exchange of %d bytes took less than %v", n, best)
+		}
 	}
 }
