@@ -50,6 +50,7 @@ const (
 	finished              // FIN reached
 	waiting               // waitAt is valid
 	acked                 // what is waited for is acknowledged
+	skipped               // its bytes are not needed: none are missed, none handed over
 )
 
 // stream is one direction of a flow. Sequence numbers are compared modulo 2^32
@@ -80,8 +81,9 @@ type stream struct {
 	closeAt int64  // when FIN or RST was captured
 	waitSeg uint16 // flow.segs at waitAt
 	flags   uint16
-	strays  uint8 // in a row
-	claims  uint8 // segments that carried peerAck or more, at most 2
+	strays  uint8  // in a row
+	claims  uint8  // segments that carried peerAck or more, at most 2
+	passed  uint16 // KiB passed over since it is skipped, up to bulk
 }
 
 func (s *stream) is(f uint16) bool { return s.flags&f != 0 }
@@ -101,7 +103,7 @@ func (s *stream) lose(n uint32) {
 // missing tells whether bytes are known to exist at next that were not captured.
 func (s *stream) missing() bool {
 	switch {
-	case !s.is(known):
+	case !s.is(known) || s.is(skipped):
 		return false
 	case s.head != none:
 		return s.headSeq != s.next

@@ -37,7 +37,10 @@ type Tracker struct {
 	limits  Limits
 	viaName func(uint32) string
 	emit    func(parse.Chunk) bool
-	stopped bool
+	// withhold is told by which tuple bulk comes that nobody needs, and when it
+	// is needed again; nil for nobody.
+	withhold func(Tuple, bool)
+	stopped  bool
 
 	lists   [states]list
 	waiting list // linked by waitPrev and waitNext
@@ -48,6 +51,7 @@ type Tracker struct {
 	sessions sessions
 
 	flows   []parse.Flow // by connection number
+	ids     []int32      // of flow, likewise
 	numbers []int        // not in use
 
 	now   int64 // time of the latest segment
@@ -105,7 +109,7 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 	}
 	switch a, b := &f.dirs[d], &f.dirs[1-d]; {
 	case !f.busy && seg.Seq == a.next && seg.Flags&(FlagSYN|FlagFIN|FlagRST|FlagACK) == FlagACK && f.state != closed &&
-		a.flags&(known|captured|blind|finished) == known|captured && b.is(known) && !after(seg.Ack, b.next) && seg.Missing == 0 && len(seg.Payload) > 0:
+		a.flags&(known|captured|blind|finished|skipped) == known|captured && b.is(known) && !after(seg.Ack, b.next) && seg.Missing == 0 && len(seg.Payload) > 0:
 		t.hand(f, d, at, seg.Seq, seg.Payload)
 	case seg.Flags&FlagRST != 0:
 		t.reset(f, d, at, seg)
@@ -199,6 +203,7 @@ func (t *Tracker) evict() {
 
 // drop forgets a flow for good.
 func (t *Tracker) drop(f *flow) {
+	t.needAgain(f)
 	t.unlink(&t.lists[f.state], f)
 	t.table.remove(f)
 }
@@ -246,15 +251,18 @@ func (t *Tracker) newNumber() int {
 	if n := len(t.numbers); n > 0 {
 		number := t.numbers[n-1]
 		t.numbers = t.numbers[:n-1]
+		t.ids[number] = none
 		return number
 	}
 	t.flows = append(t.flows, parse.Flow{})
+	t.ids = append(t.ids, none)
 	return len(t.flows) - 1
 }
 
 // number makes a connection known to the consumer.
 func (t *Tracker) number(f *flow) {
 	f.conn = int32(t.newNumber())
+	t.ids[f.conn] = f.id
 	pf := &t.flows[f.conn]
 	*pf = parse.Flow{}
 	if f.key.via != 0 && t.viaName != nil {

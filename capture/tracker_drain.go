@@ -147,7 +147,7 @@ func (t *Tracker) spill(f *flow) {
 // loseTail accounts for bytes behind everything captured that the peer has
 // acknowledged. A single one may be a FIN that was not captured.
 func (t *Tracker) loseTail(s *stream) {
-	if n := s.peerAck - s.next; s.is(known) && !s.is(finished) && n > 1 && n <= maxAhead {
+	if n := s.peerAck - s.next; s.is(known) && !s.is(skipped) && !s.is(finished) && n > 1 && n <= maxAhead {
 		t.lose(s, n)
 	}
 }

@@ -5,6 +5,7 @@ import "whoasked/parse"
 // begin starts a connection, the first segment of which end d sent, in a flow
 // that is new or whose former connection is over.
 func (t *Tracker) begin(f *flow, d int, at int64, seg *Segment) {
+	t.needAgain(f)
 	fresh := stream{head: none, tail: none}
 	f.dirs = [2]stream{fresh, fresh}
 	f.seen, f.told, f.segs = at, at, 0
@@ -144,6 +145,9 @@ func (t *Tracker) reset(f *flow, d int, at int64, seg *Segment) {
 		return
 	}
 	seq := seg.Seq
+	if a.is(skipped) {
+		a.next = seq // where it stands is not known
+	}
 	if n := seq - a.next; !a.is(known) || n > resetWindow && -n > resetWindow {
 		// The answer to a SYN, or from an end not captured, has no number to go by
 		// but what it acknowledges (RFC 9293 §3.5.2).

@@ -26,6 +26,8 @@ func (t *Tracker) segment(f *flow, d int, at int64, seg *Segment) {
 	}
 	end := seg.Seq + pc.len()
 	switch {
+	case a.is(skipped):
+		t.pass(f, d, end)
 	case pc.len() > 0 && !keepAlive(a, seg):
 		t.place(f, d, &pc)
 	case pc.len() > 0:
@@ -210,6 +212,9 @@ func (t *Tracker) hand(f *flow, d int, at int64, seq uint32, data []byte) {
 // close takes note that the stream of end d ends at seq.
 func (t *Tracker) close(f *flow, d int, at int64, seq uint32, seg *Segment, how uint16) {
 	a, b := &f.dirs[d], &f.dirs[1-d]
+	if how == closing && a.is(skipped) && !a.is(closing|finished) {
+		a.next = seq // where it stands is not known
+	}
 	if how == closing && (a.is(closing|finished) || after(a.next, seq) || seq-a.next > maxAhead || !a.endsBefore(&t.pool, seq)) {
 		return
 	}
