@@ -303,3 +303,9 @@ func (t *Tracker) tell(f *flow, d int, at int64, ch parse.Chunk) {
 	s.lost, s.conflict = 0, 0
 	t.stopped = !t.emit(ch)
 }
+
+// Emit changes whom chunks are handed to.
+func (t *Tracker) Emit(emit func(parse.Chunk) bool) { t.emit = emit }
+
+// Waiting reports whether something is kept back that only time may free.
+func (t *Tracker) Waiting() bool { return t.waiting.head != none }
