@@ -2,8 +2,10 @@ package attribute
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"whoasked/parse"
 )
@@ -19,11 +21,12 @@ const (
 // asker. Its memory is bounded; Left tells what went beyond.
 type Book struct {
 	askers     map[endpoint]*Asker
-	sights     map[visitor][]sight
+	sights     map[visitor]*visit
 	sightCount int
 	sightings  sightings
 	again      int64
 	left       int64
+	forgotten  int64
 }
 
 // endpoint is what a prompt is about: a server under a name.
@@ -34,16 +37,13 @@ type endpoint struct {
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor][]sight), sightings: newSightings()}
+	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings()}
 }
 
 // Add counts a judged connection. Where another sighting of it was counted
 // already it sets SameAs, and counts the one that knows more.
 func (b *Book) Add(c *Connection) Counted {
-	key := endpoint{server: c.Server}
-	if c.ClientHello != nil {
-		key.sni = c.ClientHello.ServerName
-	}
+	key := endpointOf(c)
 	now := sightingOf(c)
 	before, again := b.sightings.put(c, now)
 	out := Counted{Answer: now.asked, Before: before.asked, Again: again}
@@ -61,6 +61,32 @@ func (b *Book) Add(c *Connection) Counted {
 	return out
 }
 
+// Correct replaces what was added of a connection, with the verdict it had then,
+// by what is known now. It reports false if another sighting of the connection
+// counts in its place.
+func (b *Book) Correct(c *Connection, before *Verdict) bool {
+	key := endpointOf(c)
+	now, was := sightingOf(c), sightingOf(&Connection{Handshake: c.Handshake, Verdict: *before})
+	if !b.sightings.correct(c, now) {
+		return false
+	}
+	b.count(key, c, &now, &was, true)
+	if c.Verdict.Asked != Yes {
+		b.unwatch(key, c)
+	} else if Browser(c.Handshake) != "" && !c.DTLS {
+		b.watch(key, c)
+	}
+	return true
+}
+
+func endpointOf(c *Connection) endpoint {
+	key := endpoint{server: c.Server}
+	if c.ClientHello != nil {
+		key.sni = c.ClientHello.ServerName
+	}
+	return key
+}
+
 // count puts now in the place of what was counted before, or beside it.
 func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again bool) {
 	a := b.askers[key]
@@ -71,6 +97,7 @@ func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again b
 		}
 		a = &Asker{Addr: key.server, SNI: key.sni, Hop: c.Hop, First: c.Start}
 		b.askers[key] = a
+		again = false // what it counted as was forgotten with the asker
 	}
 	if again {
 		a.add(before, -1)
@@ -124,15 +151,20 @@ func (b *Book) Again() int64 { return b.again }
 // prompts, because the bounds were reached.
 func (b *Book) Left() int64 { return b.left }
 
-// Finish returns the prompts in order of time, and the askers: those that asked
-// first, then by how many connections they had.
+// Finish returns the prompts not yet returned by Due, in order of time, and the
+// askers.
 func (b *Book) Finish() ([]Prompt, []Asker) {
-	prompts := b.prompts()
-	for _, p := range prompts {
-		if a := b.askers[endpoint{p.AskedBy, p.SNI}]; a != nil && p.Outcome != OutcomeNoneShown {
-			a.Prompts++
-		}
+	var prompts []Prompt
+	for v := range b.sights {
+		prompts = append(prompts, b.flush(v)...)
 	}
+	sortPrompts(prompts)
+	return prompts, b.Askers()
+}
+
+// Askers returns the counts so far: those that asked first, then by how many
+// connections they had.
+func (b *Book) Askers() []Asker {
 	askers := make([]Asker, 0, len(b.askers))
 	for _, a := range b.askers {
 		askers = append(askers, *a)
@@ -144,8 +176,47 @@ func (b *Book) Finish() ([]Prompt, []Asker) {
 			x.Addr.Compare(y.Addr),
 			cmp.Compare(x.SNI, y.SNI))
 	})
-	return prompts, askers
+	return askers
 }
+
+// Due returns the dialogs that have ended by now, and those that have just been
+// found to be open; the latter come again once they end. It forgets what is told,
+// and, before there are too many of them, the askers heard of least recently: a
+// Book that is asked every few seconds may be in use for as long as one likes.
+func (b *Book) Due(now time.Time) []Prompt {
+	var prompts []Prompt
+	for v, of := range b.sights {
+		switch {
+		case of.over(now):
+			prompts = append(prompts, b.flush(v)...)
+		case !of.told && of.showing(now):
+			of.told = true
+			all := v.prompts(of.sights)
+			if last := len(all) - 1; last >= 0 && all[last].Outcome == OutcomeOpen {
+				prompts = append(prompts, all[last])
+			}
+		}
+	}
+	sortPrompts(prompts)
+	if len(b.askers) > maxAskers-maxAskers/16 {
+		b.forgetAskers()
+	}
+	return prompts
+}
+
+// forgetAskers makes room for new askers.
+func (b *Book) forgetAskers() {
+	keys := slices.SortedFunc(maps.Keys(b.askers), func(x, y endpoint) int {
+		return b.askers[x].Last.Compare(b.askers[y].Last)
+	})
+	for _, k := range keys[:len(keys)/8] {
+		delete(b.askers, k)
+		b.forgotten++
+	}
+}
+
+// Forgotten returns how many askers were forgotten to make room for others.
+func (b *Book) Forgotten() int64 { return b.forgotten }
 
 // Browser names the browser family that the ClientHello of a connection looks
 // like: "Chromium", "Firefox", or empty for neither.

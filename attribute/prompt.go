@@ -37,30 +37,120 @@ type sight struct {
 	reply          Reply
 }
 
-// watch remembers an asked connection of a browser.
+// visit is what is remembered of one visitor.
+type visit struct {
+	sights []sight
+	last   time.Time // when the latest of them reacted
+	told   bool      // that its dialog is open
+}
+
+// maxVisit is how many connections of one visitor are remembered in a row; more
+// are no single dialog.
+const maxVisit = 4096
+
+// grace is how long after an answer a connection may be heard of that was
+// dropped before it.
+const grace = 2 * time.Second
+
+// watch remembers an asked connection of a browser, or corrects what it
+// remembers of it.
 func (b *Book) watch(key endpoint, c *Connection) {
-	if b.sightCount >= maxSights {
+	v := visitor{client: c.Client.Addr(), endpoint: key}
+	s := sight{id: c.ID, start: c.Start, asked: c.Verdict.AskedAt, reacted: c.Verdict.ReactedAt, reply: c.Verdict.Reply}
+	of := b.sights[v]
+	if of == nil {
+		of = &visit{}
+	}
+	of.last = later(of.last, s.reacted)
+	if i := slices.IndexFunc(of.sights, func(x sight) bool { return x.id == s.id }); i >= 0 {
+		of.sights[i] = s
+		return
+	}
+	if b.sightCount >= maxSights || len(of.sights) >= maxVisit {
 		b.left++
 		return
 	}
 	b.sightCount++
-	v := visitor{client: c.Client.Addr(), endpoint: key}
-	b.sights[v] = append(b.sights[v], sight{
-		id: c.ID, start: c.Start, asked: c.Verdict.AskedAt, reacted: c.Verdict.ReactedAt, reply: c.Verdict.Reply,
-	})
+	of.sights = append(of.sights, s)
+	b.sights[v] = of
 }
 
-// prompts puts the dialogs of all visitors together.
-func (b *Book) prompts() []Prompt {
-	var out []Prompt
-	for v, sights := range b.sights {
-		slices.SortFunc(sights, func(x, y sight) int { return cmp.Or(x.start.Compare(y.start), cmp.Compare(x.id, y.id)) })
-		out = append(out, v.prompts(sights)...)
+// unwatch forgets a connection that was not asked after all.
+func (b *Book) unwatch(key endpoint, c *Connection) {
+	v := visitor{client: c.Client.Addr(), endpoint: key}
+	of := b.sights[v]
+	if of == nil {
+		return
 	}
-	slices.SortFunc(out, func(x, y Prompt) int {
+	i := slices.IndexFunc(of.sights, func(x sight) bool { return x.id == c.ID })
+	if i < 0 {
+		return
+	}
+	of.sights = slices.Delete(of.sights, i, i+1)
+	b.sightCount--
+	if len(of.sights) == 0 {
+		delete(b.sights, v)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// sort puts the connections in order of time.
+func (v *visit) sort() {
+	slices.SortFunc(v.sights, func(x, y sight) int { return cmp.Or(x.start.Compare(y.start), cmp.Compare(x.id, y.id)) })
+}
+
+// waiting reports whether the latest connection is one that a dialog may have
+// been left open by.
+func (v *visit) waiting() bool {
+	v.sort()
+	for i := len(v.sights) - 1; i >= 0; i-- {
+		switch v.sights[i].reply {
+		case ReplyDropped, ReplyStalled:
+			return true
+		case ReplyCert, ReplyEmpty:
+			return false
+		}
+	}
+	return false
+}
+
+// over reports whether nothing that follows belongs to what is remembered.
+func (v *visit) over(now time.Time) bool {
+	quiet := now.Sub(v.last)
+	return quiet > forgotten || quiet > grace && !v.waiting()
+}
+
+// showing reports whether a dialog is on the screen: a browser that answers by
+// itself would have done so.
+func (v *visit) showing(now time.Time) bool {
+	return now.Sub(v.last) > grace && v.waiting()
+}
+
+// flush returns the dialogs of a visitor, counts and forgets them.
+func (b *Book) flush(v visitor) []Prompt {
+	of := b.sights[v]
+	of.sort()
+	out := v.prompts(of.sights)
+	b.sightCount -= len(of.sights)
+	delete(b.sights, v)
+	for _, p := range out {
+		if a := b.askers[v.endpoint]; a != nil && p.Outcome != OutcomeNoneShown {
+			a.Prompts++
+		}
+	}
+	return out
+}
+
+func sortPrompts(p []Prompt) {
+	slices.SortFunc(p, func(x, y Prompt) int {
 		return cmp.Or(x.Opened.Compare(y.Opened), x.AskedBy.Compare(y.AskedBy), cmp.Compare(x.SNI, y.SNI))
 	})
-	return out
 }
 
 // prompts reads the asked connections of one visitor in order of time.

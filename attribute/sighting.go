@@ -99,6 +99,25 @@ func (s *sightings) put(c *Connection, now sighting) (before sighting, again boo
 	return sighting{}, false
 }
 
+// correct replaces how a connection is remembered. It reports false if another
+// sighting of it is.
+func (s *sightings) correct(c *Connection, now sighting) bool {
+	if c.ClientHello == nil || c.ClientHello.Random == [32]byte{} { // which nobody drew
+		return true
+	}
+	m := mark{ends: [2]netip.AddrPort{c.Client, c.Server}}
+	copy(m.client[:], c.ClientHello.Random[:])
+	i, found := s.at[m.key()]
+	if !found || s.ring[i].mark != m {
+		return true // forgotten since
+	}
+	if s.ring[i].id != now.id {
+		return false
+	}
+	s.ring[i].sighting = now
+	return true
+}
+
 // better tells whether s knows more of a connection than other.
 func (s *sighting) better(other *sighting) bool {
 	return s.basis > other.basis || s.basis == other.basis && s.hello && !other.hello

@@ -20,6 +20,11 @@ type Conn struct {
 // Handshake returns the record of the connection so far. It is updated by Feed.
 func (c *Conn) Handshake() *Handshake { return c.h }
 
+// Opaque reports whether a side's direction was given up: its bytes, more than
+// 256 KiB of them or behind a loss, showed no TLS, and further ones are only
+// counted.
+func (c *Conn) Opaque(s Side) bool { return c.dirs[s].mode == opaque }
+
 // Feed takes the next chunk and returns the facts it completed, in order. The
 // slice is valid until the next call for any connection of the Parser; what it
 // points to may be kept.

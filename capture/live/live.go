@@ -37,8 +37,8 @@ type Options struct {
 	Limits capture.Limits
 	// Log is told of what happens to interfaces and filters; nil for nobody.
 	Log func(event, text string)
-	// Tap sees every packet with a TCP segment, before its chunks come, on the
-	// goroutine that yields them; nil for nobody.
+	// Tap sees every packet with a segment or datagram, before its chunks come,
+	// on the goroutine that yields them; nil for nobody.
 	Tap func(*Packet, *capture.Segment)
 }
 

@@ -226,11 +226,18 @@ func (s *Source) run(ctx context.Context) error {
 	use := func(p *Packet) bool {
 		s.latest = p.Time
 		s.bytes += int64(p.WireLen)
-		if s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg) != capture.TCP || !s.opts.Narrow.Keeps(&seg.Tuple) {
+		out := s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg)
+		if out == capture.EAPOL {
+			return s.tracker.EAPOL(p.Time, &seg)
+		}
+		if out != capture.TCP && out != capture.UDP || !s.opts.Narrow.Keeps(&seg.Tuple) {
 			return true
 		}
 		if s.opts.Tap != nil {
 			s.opts.Tap(p, &seg)
+		}
+		if out == capture.UDP {
+			return s.tracker.Datagram(p.Time, &seg)
 		}
 		return s.tracker.Segment(p.Time, &seg)
 	}
