@@ -21,6 +21,7 @@ require (
 )
 
 require (
+	github.com/DeRuina/timberjack v1.4.9
 	github.com/andybalholm/brotli v1.0.6 // indirect
 	github.com/cilium/ebpf v0.22.0
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect

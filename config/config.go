@@ -7,6 +7,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	"whoasked/attribute"
@@ -29,6 +30,7 @@ type Config struct {
 	Limits Limits
 	Decode Decode
 	Log    Log
+	Watch  Watch
 	Hops   attribute.Hops
 	Relay  Relay
 
@@ -46,6 +48,25 @@ type Limits struct {
 // Decode says what to look for in packets.
 type Decode struct {
 	VXLANPorts []uint16 // UDP, beside those that are known
+}
+
+// Watch says what the command of that name captures, and what it keeps.
+type Watch struct {
+	Interfaces  []string
+	Promiscuous bool
+	Ring        Bytes // shared with the kernel, for each interface
+	SnapLength  Bytes
+
+	// What to capture: all, if neither Hosts nor Nets nor Ports are given.
+	Hosts, Nets []netip.Prefix
+	Ports       []uint16
+	Not         []attribute.Range
+	PlainFilter bool // no eBPF
+
+	Collapse   time.Duration // of the same answer in a log
+	RotateSize Bytes         // of the output file
+	RotateAge  time.Duration // 0 for none
+	RotateKeep int           // old files
 }
 
 // Bytes is a size in memory.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -184,6 +185,42 @@ var period = scalar("a time from 1s to 24h, such as 90s or 15m", func(s string) 
 // asIs takes the name of a file; that there is such a file shows when it is
 // opened.
 func asIs(s string) (string, error) { return s, nil }
+
+// between makes a kind of times.
+func between(from, to time.Duration) kind[time.Duration] {
+	want := fmt.Sprintf("a time from %s to %s, such as 90s or 24h", formatPeriod(from), formatPeriod(to))
+	return scalar(want, func(s string) (time.Duration, bool) {
+		d, err := time.ParseDuration(s)
+		return d, err == nil && from <= d && d <= to
+	})
+}
+
+func address(s string) (netip.Prefix, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not an IP address", s)
+	}
+	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+}
+
+func prefix(s string) (netip.Prefix, error) {
+	if p, err := address(s); err == nil {
+		return p, nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not a network such as 198.18.0.0/24", s)
+	}
+	return p.Masked(), nil
+}
+
+func port(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is not a port from 1 to 65535", s)
+	}
+	return uint16(n), nil
+}
 
 // glob reads a pattern for host names.
 func glob(s string) (string, error) {

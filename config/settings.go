@@ -1,8 +1,10 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -61,6 +63,32 @@ var settings = []setting{
 		listOf(portNumber), func(c *Config) *[]uint16 { return &c.Decode.VXLANPorts }),
 	row("log.level", "", "info", "in format log, write lines of at least `LEVEL`: debug, info, warn or error",
 		oneOf("debug", "info", "warn", "error"), func(c *Config) *string { return &c.Log.Level }),
+	row("watch.interface", "i", "any", "capture at `INTERFACE`; any stands for all",
+		listOf(asIs), func(c *Config) *[]string { return &c.Watch.Interfaces }),
+	row("watch.promiscuous", "", "false", "capture frames meant for others too",
+		yesNo, func(c *Config) *bool { return &c.Watch.Promiscuous }),
+	row("watch.ring", "", "16MiB", "share a buffer of `SIZE` with the kernel for each interface",
+		size(512<<10, 2<<30), func(c *Config) *Bytes { return &c.Watch.Ring }),
+	row("watch.snap-length", "", "256KiB", "capture at most `SIZE` of a packet",
+		size(64, 256<<10), func(c *Config) *Bytes { return &c.Watch.SnapLength }),
+	row("watch.host", "", "", "capture only what `ADDRESS` sends or receives",
+		listOf(address), func(c *Config) *[]netip.Prefix { return &c.Watch.Hosts }),
+	row("watch.net", "", "", "capture only what `ADDRESS/BITS` sends or receives",
+		listOf(prefix), func(c *Config) *[]netip.Prefix { return &c.Watch.Nets }),
+	row("watch.port", "", "", "capture only connections with `PORT` at one end",
+		listOf(port), func(c *Config) *[]uint16 { return &c.Watch.Ports }),
+	row("watch.not", "", "", "leave out what `ADDRESS[/BITS][:PORT]` sends or receives",
+		listOf(addressRange), func(c *Config) *[]attribute.Range { return &c.Watch.Not }),
+	row("watch.plain-filter", "", "false", "do without eBPF in the kernel",
+		yesNo, func(c *Config) *bool { return &c.Watch.PlainFilter }),
+	row("watch.collapse", "", "1m", "in format log, write the same answer of one endpoint once in `TIME`, and then how often it came; 0s for all",
+		between(0, 24*time.Hour), func(c *Config) *timeSpan { return &c.Watch.Collapse }),
+	row("watch.rotate-size", "", "100MiB", "begin a new output file at `SIZE`",
+		size(1<<20, 1<<40), func(c *Config) *Bytes { return &c.Watch.RotateSize }),
+	row("watch.rotate-age", "", "24h", "begin a new output file after `TIME`; 0s for never",
+		between(0, 366*24*time.Hour), func(c *Config) *timeSpan { return &c.Watch.RotateAge }),
+	row("watch.rotate-keep", "", "10", "keep `N` old output files",
+		whole(0, 10_000), func(c *Config) *int { return &c.Watch.RotateKeep }),
 	row("hops", "", "", "give an endpoint a name, as `NAME=WHAT`: WHAT is an address, a host name or a fingerprint",
 		hopList, func(c *Config) *attribute.Hops { return &c.Hops }),
 	row("relay.listen", "", "", "accept clients at `ADDRESS:PORT`; each may be followed by its own --to",
@@ -99,7 +127,7 @@ var settings = []setting{
 
 // groups are the keys in front whose settings matter to one command only, which
 // has them as flags without the group's name.
-var groups = []string{"relay"}
+var groups = []string{"relay", "watch"}
 
 // row builds a setting of type T from how to read it and where it belongs.
 func row[T any](key, short, def, help string, k kind[T], field func(*Config) *T) setting {

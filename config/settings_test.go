@@ -65,6 +65,14 @@ limits:
   flow-bytes: 64KiB
   idle: 1h
 log: {level: warn}
+watch:
+  interface: [eth0, eth1]
+  ring: 64MiB
+  host: [198.18.0.20, 2001:db8::1]
+  net: 198.18.1.0/24
+  port: [443, 8443]
+  not: ["[2001:db8::2]:443"]
+  collapse: 0s
 hops:
   - name: Front Door
     kind: appgw

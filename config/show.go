@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -54,10 +55,21 @@ func plain(value any) string {
 		return flow(v, func(n uint16) string { return strconv.Itoa(int(n)) })
 	case []Target:
 		return flow(v, Target.String)
+	case []netip.Prefix:
+		return flow(v, plainPrefix)
 	case attribute.Hops:
 		return "[]"
 	}
 	return fmt.Sprint(value)
+}
+
+// plainPrefix writes a single address without its length, which its setting does
+// not take.
+func plainPrefix(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 // quote leaves only words bare that YAML cannot take for anything else.

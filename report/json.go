@@ -38,6 +38,9 @@ func NewJSON(w io.Writer) *JSON {
 	return j
 }
 
+// Flush hands all lines so far to what is written to, for a reader who waits.
+func (j *JSON) Flush() error { return j.w.Flush() }
+
 func (j *JSON) write(line any) error {
 	j.line.Reset()
 	if err := j.enc.Encode(line); err != nil {

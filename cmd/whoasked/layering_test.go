@@ -38,13 +38,14 @@ var arrows = map[string]struct {
 		own:     []string{"parse"},
 		foreign: []string{"github.com/refraction-networking/utls", "golang.org/x/net", "software.sslmate.com/src/go-pkcs12"},
 	},
-	"report": {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
-	"config": {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag"}},
+	"capture/live": {own: []string{"parse", "capture"}, foreign: []string{"github.com/cilium/ebpf", "golang.org/x/net", "golang.org/x/sys"}},
+	"report":       {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
+	"config":       {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag"}},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "capture/probe", "capture/relay", "report", "config"},
+		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "config"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
-			"golang.org/x/term",
+			"golang.org/x/term", "github.com/DeRuina/timberjack",
 		},
 	},
 }

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/DeRuina/timberjack"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"whoasked/capture"
+	"whoasked/capture/file"
+	"whoasked/capture/live"
+	"whoasked/config"
+	"whoasked/parse"
+	"whoasked/report"
+)
+
+const watchHelp = `watch captures at network interfaces, on Linux, and tells who asks for client
+certificates while it happens. It is made to run for weeks: it remembers little,
+and leaves bulk data to the kernel.
+
+A connection is told as soon as its handshake is decided, and again if that
+changes; a certificate dialog when it is found to be open, and when it is closed.
+The name - in place of interfaces stands for a capture that comes on standard
+input while it is made.
+
+--host, --net, --port and --not choose what is captured, in the kernel; --sni,
+--client and --server what is told of it.
+
+SIGUSR1 has the counts so far written, SIGINT and SIGTERM end the run with them.`
+
+func newWatch(t *terminal) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "watch [-]",
+		Short: "Answer from a network interface, for as long as it runs",
+		Long:  watchHelp,
+		Example: `  sudo whoasked watch -i eth0 --port 443
+  sudo whoasked watch -i eth0 -i eth1 --output /var/log/whoasked.log
+  ssh gateway sudo tcpdump -i any -s 0 -U -w - tcp | whoasked watch -`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && args[0] != stdinName {
+				return withHint(fmt.Errorf("whoasked watch takes no arguments but -, got %q", args), "name interfaces with -i; to answer from files: whoasked read FILE...")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			loaded, err := settings(cmd, t)
+			if err != nil {
+				return err
+			}
+			if !loaded.Given("format") {
+				loaded.Format = "log"
+			}
+			run := &watchRun{config: &loaded.Config, terminal: t}
+			return run.run(cmd.Context(), len(args) == 1)
+		},
+	}
+	addSettings(cmd, "watch")
+	return cmd
+}
+
+// watchRun is one run of watch.
+type watchRun struct {
+	config   *config.Config
+	terminal *terminal
+	watching *watching
+	log      *collapsed   // nil in other formats
+	flush    func() error // likewise
+	notes    func() []capture.Note
+}
+
+func (r *watchRun) run(ctx context.Context, stdin bool) error {
+	out, closeOut, err := r.output()
+	if err != nil {
+		return err
+	}
+	defer closeOut()
+	w, err := r.writer(out)
+	if err != nil {
+		return err
+	}
+	name := stdinName
+	if !stdin {
+		name = interfacesName(r.config.Watch.Interfaces)
+	}
+	keys, err := openKeyLogs(r.config)
+	if err != nil {
+		return err
+	}
+	hintKeyLog(r.config, r.terminal)
+	r.watching = newWatching(name, parse.NewParser(parse.Options{Fingerprints: r.config.Format == "json", Keys: keys.keys}), w)
+	r.watching.keys, r.watching.flushed = keys, r.flush
+	r.watching.hops, r.watching.keep = r.config.Hops, newFilter(r.config)
+	src, err := r.source(ctx, stdin)
+	if err != nil {
+		return err
+	}
+	stop := r.background(ctx)
+	failed := false
+	err = r.watching.read(ctx, src, func(err error) {
+		if ctx.Err() == nil {
+			failed = true
+			r.terminal.fail(splitHint(err))
+		}
+	})
+	stop()
+	if err == nil {
+		if r.log != nil {
+			err = r.log.due(true)
+		}
+		err = errors.Join(err, r.watching.finish(r.notes()))
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot write the answer: %w", err)
+	case failed:
+		return exitStatus(exitTrouble)
+	}
+	return nil
+}
+
+// source opens what is watched.
+func (r *watchRun) source(ctx context.Context, stdin bool) (capture.Source, error) {
+	if stdin {
+		reader, err := openStdin(ctx)
+		if err != nil {
+			return nil, splitHint(err)
+		}
+		src := file.NewSource(reader, limits(r.config))
+		r.notes = src.Notes
+		return src, nil
+	}
+	src, err := live.Open(r.liveOptions())
+	if err != nil {
+		if errors.Is(err, syscall.EPERM) {
+			return nil, withHint(err, "capturing takes a privilege: sudo whoasked watch, or once: sudo setcap cap_net_raw,cap_bpf+ep $(command -v whoasked)")
+		}
+		return nil, err
+	}
+	r.notes = src.Notes
+	r.watching.skip = src.Skip
+	r.watching.drops = func() int64 { return src.Stats().Dropped }
+	return src, nil
+}
+
+func (r *watchRun) liveOptions() live.Options {
+	c := &r.config.Watch
+	o := live.Options{
+		Interfaces: c.Interfaces, Promiscuous: c.Promiscuous,
+		Ring: int(c.Ring), SnapLength: int(c.SnapLength), PlainFilter: c.PlainFilter,
+		Narrow: narrow(c), Limits: limits(r.config),
+		Log: func(_, text string) { r.terminal.note(text) },
+	}
+	if len(o.Interfaces) == 0 {
+		o.Interfaces = []string{live.Any}
+	}
+	return o
+}
+
+func narrow(c *config.Watch) capture.Narrow {
+	n := capture.Narrow{Nets: append(c.Hosts[:len(c.Hosts):len(c.Hosts)], c.Nets...), Ports: c.Ports}
+	for _, not := range c.Not {
+		n.Not = append(n.Not, capture.End{Net: not.Prefix, Port: not.Port})
+	}
+	return n
+}
+
+func interfacesName(names []string) string {
+	switch len(names) {
+	case 0:
+		return live.Any
+	case 1:
+		return names[0]
+	}
+	return fmt.Sprint(names)
+}
+
+// tickEvery is how often the clock is looked at.
+const tickEvery = 500 * time.Millisecond
+
+// background keeps the clock and answers signals until the function it returns
+// is called.
+func (r *watchRun) background(ctx context.Context) (stop func()) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, summarySignals...)
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(tickEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			case <-asked:
+				r.watching.summary(r.notes())
+			case <-tick.C:
+				r.watching.tick()
+				if r.log != nil {
+					r.repeats()
+				}
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(asked)
+		close(done)
+		<-gone
+	}
+}
+
+func (r *watchRun) repeats() {
+	r.watching.mu.Lock()
+	defer r.watching.mu.Unlock()
+	r.watching.write(r.log.due(false))
+}
+
+// output opens where answers go: standard output, or a file that is begun anew
+// from time to time.
+func (r *watchRun) output() (out io.Writer, done func(), err error) {
+	name := r.config.Output
+	if name == "" || name == stdinName {
+		return os.Stdout, func() {}, nil
+	}
+	c := &r.config.Watch
+	f := &timberjack.Logger{
+		Filename: name, MaxSize: int(c.RotateSize >> 20), MaxBackups: c.RotateKeep,
+		RotationInterval: c.RotateAge, FileMode: 0o640, Compression: "gzip",
+	}
+	if _, err := f.Write(nil); err != nil { // opens it, to tell at once if that cannot be
+		return nil, nil, fmt.Errorf("cannot write to %s: %w", name, err)
+	}
+	return f, func() { _ = f.Close() }, nil
+}
+
+// writer makes the report.
+func (r *watchRun) writer(out io.Writer) (report.Writer, error) {
+	c := r.config
+	switch c.Format {
+	case "json":
+		j := report.NewJSON(out)
+		r.flush = j.Flush
+		return listed{j, lists(c.Only)}, nil
+	case "log":
+		level, err := zerolog.ParseLevel(c.Log.Level)
+		if err != nil {
+			return nil, err
+		}
+		o := report.LogOptions{Level: level}
+		if f, ok := out.(*os.File); ok {
+			o.Console, o.Color = isTerminal(f), !c.NoColor && colors(f)
+		}
+		log := report.NewLog(out, o)
+		if c.Watch.Collapse == 0 {
+			return listed{log, lists(c.Only)}, nil
+		}
+		r.log = newCollapsed(log, c.Watch.Collapse)
+		return listed{r.log, lists(c.Only)}, nil
+	}
+	return nil, withHint(errors.New("watch writes no "+c.Format+", which needs the end to begin with"), "use --format log or json")
+}

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"whoasked/attribute"
+	"whoasked/capture"
+	"whoasked/parse"
+	"whoasked/report"
+)
+
+// watching is the line of a run without an end: answers are given while
+// connections go on, and what is remembered of them is bounded.
+//
+// A connection is answered once its first handshake is decided, and again
+// whenever the answer changes. Chunks come from one goroutine, and the clock
+// from another; mu lets one of them in.
+type watching struct {
+	name   string
+	parser *parse.Parser
+	keys   *keyLogs
+	book   *attribute.Book
+	out    report.Writer
+	// flushed empties the buffer of out; nil if it has none.
+	flushed func() error
+	skip    func(conn int, from parse.Side) // nil for a source that cannot
+	drops   func() int64                    // packets lost so far by the source; nil for none
+	seen    func(*attribute.Connection)     // is told of answers too; nil for nobody
+
+	mu      sync.Mutex
+	hops    attribute.Hops
+	keep    filter
+	conns   []*watched // indexed by Chunk.Conn, nil for none
+	waiting map[*watched]struct{}
+	tally   tally
+	ids     uint64
+	latest  time.Time // by the clock of the capture
+	came    time.Time // when that was, by ours
+	broken  error     // of writing
+}
+
+// watched is a connection that is open.
+type watched struct {
+	conn    *parse.Conn
+	id      uint64
+	number  int                // Chunk.Conn
+	told    *attribute.Verdict // as last reported, nil before
+	left    bool               // out, by the filter
+	skipped [2]bool
+	settled bool
+	records int   // on the tapes when last looked at
+	drops   int64 // of the source when its latest chunk came
+}
+
+func newWatching(name string, p *parse.Parser, out report.Writer) *watching {
+	return &watching{name: name, parser: p, book: attribute.NewBook(), out: out, waiting: make(map[*watched]struct{})}
+}
+
+// read takes a source to its end.
+func (w *watching) read(ctx context.Context, src capture.Source, failed func(error)) error {
+	for ch, err := range src.Chunks(ctx) {
+		if err != nil {
+			failed(err)
+			continue
+		}
+		w.mu.Lock()
+		w.chunk(&ch)
+		err := w.broken
+		w.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk takes the next chunk.
+func (w *watching) chunk(ch *parse.Chunk) {
+	w.latest, w.came = ch.Time, time.Now()
+	for ch.Conn >= len(w.conns) {
+		w.conns = append(w.conns, nil)
+	}
+	c := w.conns[ch.Conn]
+	if c == nil {
+		c = &watched{conn: w.parser.NewConn(), number: ch.Conn}
+		w.conns[ch.Conn] = c
+	}
+	if w.drops != nil {
+		c.drops = w.drops()
+	}
+	events := c.conn.Feed(*ch)
+	h := c.conn.Handshake()
+	if ch.End != parse.Open {
+		w.conns[ch.Conn] = nil
+		w.end(c)
+		w.parser.Recycle(c.conn)
+		w.parser.Release(h)
+		return
+	}
+	if !c.settled && tells(events) {
+		w.look(c)
+	}
+	if !h.TLS || h.Midstream {
+		w.giveUp(c, ch.From)
+	}
+}
+
+// tells reports whether events may change an answer.
+func tells(events []parse.Event) bool {
+	for i := range events {
+		switch events[i].Kind {
+		case parse.EventConflict, parse.EventPreamble, parse.EventMalformed:
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// look answers for a connection that goes on, as far as it is decided.
+func (w *watching) look(c *watched) {
+	h := c.conn.Handshake()
+	if !h.TLS {
+		return
+	}
+	n := len(h.Tape.Records)
+	for i := range h.Rounds {
+		n += len(h.Rounds[i].Tape.Records)
+	}
+	if c.told != nil && n == c.records && h.Tape.Full {
+		return // bulk
+	}
+	c.records = n
+	if !attribute.Decided(h) {
+		if c.told == nil {
+			w.waiting[c] = struct{}{}
+		}
+		return
+	}
+	delete(w.waiting, c)
+	w.answer(c, h)
+	if c.settled = attribute.Settled(h); c.settled {
+		w.skipSide(c, parse.Opener)
+		w.skipSide(c, parse.Accepter)
+	}
+}
+
+// maxStray is how many bytes of a connection whose handshake was not captured
+// are looked at for another one.
+const maxStray = 1 << 20
+
+// giveUp has the source skip what shows no TLS.
+func (w *watching) giveUp(c *watched, from parse.Side) {
+	h := c.conn.Handshake()
+	if c.conn.Opaque(from) {
+		w.skipSide(c, from)
+	}
+	if h.Midstream && h.ClientHello == nil && h.ServerHello == nil && h.Sides[0].Bytes+h.Sides[1].Bytes > maxStray {
+		w.skipSide(c, parse.Opener)
+		w.skipSide(c, parse.Accepter)
+	}
+}
+
+func (w *watching) skipSide(c *watched, from parse.Side) {
+	if w.skip != nil && !c.skipped[from] {
+		c.skipped[from] = true
+		w.skip(c.number, from)
+	}
+}
+
+// end answers for a connection that is over.
+func (w *watching) end(c *watched) {
+	delete(w.waiting, c)
+	h := c.conn.Handshake()
+	switch {
+	case h.TLS:
+		w.answer(c, h)
+	case h.QUIC != nil:
+		w.tally.quic++
+	default:
+		w.tally.plain++
+	}
+}
+
+// answer judges a connection and tells what is new.
+func (w *watching) answer(c *watched, h *parse.Handshake) {
+	if c.left {
+		return
+	}
+	v := attribute.Judge(h)
+	if c.told != nil && same(c.told, &v) || v.Asked == attribute.Unknown && h.End == parse.Open {
+		return // what is unknown yet, as in the middle of a renegotiation, may still be told
+	}
+	a := &attribute.Connection{Capture: w.name, Handshake: h, Verdict: v}
+	a.Client, a.Server = ends(h)
+	if !w.keep.keeps(a) {
+		c.left = true
+		w.tally.filtered++
+		return
+	}
+	a.Hop = w.hops.Name(a.Server, serverName(h), leaf(h))
+	before := c.told
+	c.told = &v
+	if before == nil {
+		w.ids++
+		c.id = w.ids
+		a.ID = c.id
+		n := w.book.Add(a)
+		if n.Again {
+			w.tally.add(n.Before, -1)
+		}
+		w.tally.add(n.Answer, 1)
+	} else {
+		a.ID = c.id
+		if w.book.Correct(a, before) {
+			w.tally.add(before.Asked, -1)
+			w.tally.add(v.Asked, 1)
+		}
+	}
+	w.write(w.out.Connection(a))
+	w.flush()
+	if w.seen != nil {
+		w.seen(a)
+	}
+}
+
+// same reports whether two verdicts say the same to a reader of the log.
+func same(a, b *attribute.Verdict) bool {
+	return a.Asked == b.Asked && a.By == b.By && a.When == b.When && a.Reply == b.Reply &&
+		a.Required == b.Required && a.Basis == b.Basis && a.Resumed == b.Resumed && a.Reason == b.Reason
+}
+
+func (t *tally) add(a attribute.Answer, n int64) {
+	switch a {
+	case attribute.Yes:
+		t.asked += n
+	case attribute.No:
+		t.notAsked += n
+	default:
+		t.unknown += n
+	}
+}
+
+func (w *watching) write(err error) {
+	if w.broken == nil {
+		w.broken = err
+	}
+}
+
+// now is the time by the clock of the capture, which may be another machine's.
+func (w *watching) now() time.Time {
+	if w.came.IsZero() {
+		return time.Now()
+	}
+	return w.latest.Add(time.Since(w.came))
+}
+
+// tick tells what the passing of time alone shows: clients that keep silent, and
+// dialogs that are open or over.
+func (w *watching) tick() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
+	_ = w.keys.update() // a log that is gone for a while may come back
+	for c := range w.waiting {
+		w.silent(c, now)
+	}
+	for _, p := range w.book.Due(now) {
+		w.write(w.out.Prompt(&p))
+		w.flush()
+	}
+}
+
+// flush lets a reader see what was told.
+func (w *watching) flush() {
+	if w.flushed != nil {
+		w.write(w.flushed())
+	}
+}
+
+// silence is how long a client must have kept silent, at the time of a tick, to
+// be taken for one that waits for a person.
+const silence = 3 * time.Second
+
+// silent answers for a connection whose client keeps silent, as if it ended now.
+func (w *watching) silent(c *watched, now time.Time) {
+	h := *c.conn.Handshake()
+	if now.Sub(h.Last) < silence || h.Sides[0].Hidden+h.Sides[1].Hidden > 0 {
+		return
+	}
+	if w.drops != nil && w.drops() != c.drops {
+		return // what is missing may be the client's answer
+	}
+	h.Last = now
+	if v := attribute.Judge(&h); v.Asked == attribute.Yes && v.Reply == attribute.ReplyStalled {
+		delete(w.waiting, c)
+		w.answer(c, &h)
+	}
+}
+
+// summary tells the counts so far, and what there is to say about the capture.
+func (w *watching) summary(notes []capture.Note) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	askers := w.book.Askers()
+	for i := range askers {
+		w.write(w.out.Asker(&askers[i]))
+	}
+	w.notes(notes)
+	w.flush()
+}
+
+// finish tells what is left when nothing more comes.
+func (w *watching) finish(notes []capture.Note) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	prompts, askers := w.book.Finish()
+	for i := range prompts {
+		w.write(w.out.Prompt(&prompts[i]))
+	}
+	for i := range askers {
+		w.write(w.out.Asker(&askers[i]))
+	}
+	w.notes(notes)
+	w.write(w.out.Close())
+	return w.broken
+}
+
+func (w *watching) notes(notes []capture.Note) {
+	l := line{tally: w.tally, book: w.book}
+	for _, n := range append(notes, l.notes()...) {
+		w.write(w.out.Note(n))
+	}
+}
