@@ -63,7 +63,7 @@ var settings = []setting{
 		listOf(portNumber), func(c *Config) *[]uint16 { return &c.Decode.VXLANPorts }),
 	row("log.level", "", "info", "in format log, write lines of at least `LEVEL`: debug, info, warn or error",
 		oneOf("debug", "info", "warn", "error"), func(c *Config) *string { return &c.Log.Level }),
-	row("watch.interface", "i", "any", "capture at `INTERFACE`; any stands for all",
+	row("watch.interfaces", "i", "any", "capture at `INTERFACE`; any stands for all",
 		listOf(asIs), func(c *Config) *[]string { return &c.Watch.Interfaces }),
 	row("watch.promiscuous", "", "false", "capture frames meant for others too",
 		yesNo, func(c *Config) *bool { return &c.Watch.Promiscuous }),

@@ -66,7 +66,7 @@ limits:
   idle: 1h
 log: {level: warn}
 watch:
-  interface: [eth0, eth1]
+  interfaces: [eth0, eth1]
   ring: 64MiB
   host: [198.18.0.20, 2001:db8::1]
   net: 198.18.1.0/24
