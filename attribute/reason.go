@@ -14,7 +14,7 @@ func (v *view) reason() string {
 	case v.ClientHello == nil && v.ServerHello == nil:
 		return "the capture begins after the handshake of this connection"
 	case v.ServerHello != nil && v.QUIC != nil:
-		return "QUIC hides the handshake; retry over TCP"
+		return "QUIC hides the handshake; retry over TCP" + v.keyTrouble()
 	case v.ServerHello != nil && v.DTLS && v.tls13:
 		return "DTLS 1.3 seals the request, and the lengths of its records say nothing about it"
 	case v.lost():

@@ -100,7 +100,8 @@ func (t *Tracker) EAPOL(at int64, seg *Segment) bool {
 		s = t.sessions.eapol
 	}
 	if s == nil {
-		if !parse.OpensEAP(seg.Payload) {
+		// Only a packet that names both ends tells who asks.
+		if !parse.OpensEAP(seg.Payload) || isGroup(&peer) || isGroup(&authenticator) {
 			return true
 		}
 		s = t.openSession(parse.EAPOL, &session{key: k}, Tuple{Src: peer, Dst: authenticator, Via: seg.Via})

@@ -72,7 +72,7 @@ func (q *quicReader) frame(level quicLevel, from Side, typ uint64, s *cryptobyte
 	case typ == framePathChallenge || typ == framePathResponse:
 		return s.Skip(8)
 	case typ == frameClose:
-		return q.closeFrame(from, s)
+		return q.closeFrame(level, from, s)
 	case typ == frameCloseApp:
 		return skipVarints(s, 1) && skipData(s)
 	case typ&^1 == frameDatagram:
@@ -101,7 +101,7 @@ func (q *quicReader) cryptoFrame(level quicLevel, from Side, s *cryptobyte.Strin
 
 // closeFrame takes CONNECTION_CLOSE (§19.19), whose error may be a TLS alert
 // (RFC 9001 §4.8).
-func (q *quicReader) closeFrame(from Side, s *cryptobyte.String) bool {
+func (q *quicReader) closeFrame(level quicLevel, from Side, s *cryptobyte.String) bool {
 	const cryptoError = 0x0100
 	code, ok := readVarint(s)
 	if !ok || !skipVarints(s, 1) || !skipData(s) {
@@ -110,7 +110,7 @@ func (q *quicReader) closeFrame(from Side, s *cryptobyte.String) bool {
 	if code&^0xff != cryptoError {
 		return true
 	}
-	alert := Alert{At: q.c.since(), From: from, Fatal: true, Description: uint8(code)}
+	alert := Alert{At: q.c.since(), From: from, Fatal: true, Description: uint8(code), Unsealed: level != levelInitial}
 	for _, a := range q.c.h.Alerts { // a close is repeated while packets come in
 		if a.From == from && a.Description == alert.Description {
 			return true

@@ -28,7 +28,9 @@ var quicLabels = [quicLevels][2]keyLabel{
 func (q *quicReader) openSealed(level quicLevel, from Side, v *quicVersion, whole []byte, number int) ([]byte, bool) {
 	s := &q.sealed[level][from]
 	if s.good != nil {
-		return s.good.open(whole, number, q.buf[:0])
+		frames, ok := s.good.open(whole, number, q.buf[:0])
+		q.count(from, ok)
+		return frames, ok
 	}
 	ch, sh, store := q.c.h.ClientHello, q.c.h.ServerHello, q.c.p.opts.Keys
 	if ch == nil || sh == nil || store == nil {
@@ -36,6 +38,9 @@ func (q *quicReader) openSealed(level quicLevel, from Side, v *quicVersion, whol
 	}
 	newHash := hash13(sh.Cipher)
 	if newHash == nil {
+		if store.has(ch.Random) {
+			q.c.h.Keys = KeysUnsupported
+		}
 		return nil, false
 	}
 	if s.trial == nil || s.store != store.version {
@@ -56,12 +61,24 @@ func (q *quicReader) openSealed(level quicLevel, from Side, v *quicVersion, whol
 	for _, k := range s.trial {
 		if frames, ok := k.open(whole, number, q.buf[:0]); ok {
 			s.good, s.trial = k, nil
-			q.c.h.Keys = KeysOpened
-			q.c.h.Sides[from].Opened++
+			q.count(from, true)
 			return frames, true
 		}
 	}
+	if len(s.trial) > 0 {
+		q.c.h.Keys = max(q.c.h.Keys, KeysFailed)
+	}
 	return nil, false
+}
+
+// count books a packet that was tried with keys known to fit its level.
+func (q *quicReader) count(from Side, ok bool) {
+	if ok {
+		q.c.h.Keys = KeysOpened
+		q.c.h.Sides[from].Opened++
+	} else {
+		q.c.h.Sides[from].Unopened++
+	}
 }
 
 // maxQUICData is how many 1-RTT packets of a side are opened to see whether it

@@ -28,6 +28,9 @@ func (c *Conn) hello(e *Event, body []byte) {
 	if k := c.p.opts.Keys; k == nil || k.version == 0 && !k.Growing {
 		return
 	}
+	if c.h.Flow.Proto == UDP {
+		return // QUIC opens its packets by itself, DTLS none
+	}
 	if c.un == nil {
 		if e.Kind != EventClientHello {
 			return
