@@ -3,7 +3,6 @@ package parse
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"reflect"
 	"slices"
@@ -54,17 +53,6 @@ func unsealed(h *Handshake) []string {
 		}
 	}
 	return out
-}
-
-// testPool holds the CA of a client certificate.
-func testPool(t testing.TB, c tls.Certificate) *x509.CertPool {
-	leaf, err := x509.ParseCertificate(c.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return pool
 }
 
 func TestUnseal(t *testing.T) {

@@ -18,8 +18,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // probeLine is what the tests read of a line of JSON.
@@ -68,9 +66,9 @@ func newSite(t *testing.T, p *peers) *site {
 			}
 		}),
 	}
-	if err := http2.ConfigureServer(srv, nil); err != nil {
-		t.Fatal(err)
-	}
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
 	go srv.ServeTLS(ln, "", "")
 	t.Cleanup(func() { srv.Close() })
 	return s
