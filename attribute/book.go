@@ -24,6 +24,7 @@ type Book struct {
 	sights     map[visitor]*visit
 	sightCount int
 	sightings  sightings
+	pages      pages
 	again      int64
 	left       int64
 	forgotten  int64
@@ -37,7 +38,7 @@ type endpoint struct {
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings()}
+	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings(), pages: make(pages)}
 }
 
 // Add counts a judged connection. Where another sighting of it was counted
@@ -103,6 +104,10 @@ func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again b
 		a.add(before, -1)
 	}
 	a.add(now, 1)
+	if !again {
+		a.Traits.note(c)
+		b.pages.note(c)
+	}
 	if c.Start.Before(a.First) {
 		a.First = c.Start
 	}

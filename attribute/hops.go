@@ -55,6 +55,16 @@ func (h Hops) Host(a netip.Addr) string {
 	return name
 }
 
+// Kind returns the kind of the hop with a name, empty for none.
+func (h Hops) Kind(name string) string {
+	for i := range h {
+		if h[i].Name == name && name != "" {
+			return h[i].Kind
+		}
+	}
+	return ""
+}
+
 // Endpoints lists the addresses that single out an endpoint, in order: those
 // without a port get the one given, and prefixes of several addresses are left
 // out.

@@ -140,8 +140,16 @@ func (b *Book) flush(v visitor) []Prompt {
 	b.sightCount -= len(of.sights)
 	delete(b.sights, v)
 	for _, p := range out {
-		if a := b.askers[v.endpoint]; a != nil && p.Outcome != OutcomeNoneShown {
+		switch a := b.askers[v.endpoint]; {
+		case a == nil:
+		case p.Outcome == OutcomeNoneShown:
+			a.Traits.Unshown++
+		default:
 			a.Prompts++
+			if page := b.pages.before(&p); page != "" {
+				a.Traits.Aside++
+				keep(&a.Traits.Pages, page, maxTraitWords)
+			}
 		}
 	}
 	return out

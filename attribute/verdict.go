@@ -167,4 +167,7 @@ type Asker struct {
 	Passes       int
 	PassesTo     netip.AddrPort
 	PassesToName string
+	Traits       Traits
+	// Causes, best first; see [Explain].
+	Causes []Cause
 }

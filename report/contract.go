@@ -114,6 +114,16 @@ type askerLine struct {
 	PassesTo string         `json:"passes_to,omitempty"`
 	First    string         `json:"first,omitempty"`
 	Last     string         `json:"last,omitempty"`
+	Causes   []causeMember  `json:"causes,omitempty"`
+}
+
+type causeMember struct {
+	ID       string   `json:"id"`
+	Title    string   `json:"title"`
+	Why      string   `json:"why"`
+	Strength string   `json:"strength"`
+	Fix      []string `json:"fix"`
+	Verify   string   `json:"verify"`
 }
 
 // reasonMember is why answers are unknown, and how many.

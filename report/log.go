@@ -168,6 +168,13 @@ func (l *Log) Asker(a *attribute.Asker) error {
 	str(e, "sni", a.SNI)
 	e.Int("full", a.Full).Int("asked", a.Asked).Int("not_asked", a.NotAsked)
 	e.Int("resumed", a.Resumed).Int("unknown", a.Unknown).Int("prompts", a.Prompts)
+	if len(a.Causes) > 0 {
+		ids := make([]string, len(a.Causes))
+		for i := range a.Causes {
+			ids[i] = a.Causes[i].ID
+		}
+		e.Strs("causes", ids)
+	}
 	e.Msgf("%s asked in %d of %s", endpointName(a.Hop, a.Addr), a.Asked, plural(a.Full, "full handshake"))
 	return l.sink.err
 }

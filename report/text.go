@@ -224,6 +224,7 @@ func (t *Text) Close() error {
 	t.way(p)
 	t.answer(p)
 	t.sometimes(p)
+	t.change(p)
 	t.passing(p)
 	t.others(p)
 	t.advise(p)

@@ -189,6 +189,7 @@ func (l *line) finish(notes []capture.Note) error {
 	if err != nil {
 		return err
 	}
+	attribute.Explain(askers, l.hops)
 	for i := range askers {
 		if err := l.out.Asker(&askers[i]); err != nil {
 			return err
