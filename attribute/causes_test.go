@@ -15,7 +15,7 @@ func hour(h, m int) time.Time { return time.Date(2026, 1, 2, h, m, 0, 0, time.UT
 
 var (
 	renegotiates asking = func(a *Asker) { a.Traits.Renegotiation, a.Traits.Handshake = a.Traits.Handshake, 0 }
-	later        asking = func(a *Asker) { a.Traits.Later, a.Traits.Handshake = a.Traits.Handshake, 0 }
+	afterwards   asking = func(a *Asker) { a.Traits.Later, a.Traits.Handshake = a.Traits.Handshake, 0 }
 	silent       asking = func(a *Asker) { a.NotAsked, a.Asked, a.Traits = a.Asked, 0, Traits{Clear13: a.Asked} }
 	elsewhere    asking = func(a *Asker) { a.Addr = netip.MustParseAddrPort("198.18.0.21:443") }
 )
@@ -73,7 +73,7 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 	"apim-consumption": {fires: [][]scene{{{kind("apim-consumption")}}}, misses: [][]scene{{{kind("apim")}}}},
 	"apim-renegotiation": {
 		fires:  [][]scene{{{kind("apim"), renegotiates}}},
-		misses: [][]scene{{{kind("apim")}}, {{kind("apim"), later}}, {{renegotiates}}},
+		misses: [][]scene{{{kind("apim")}}, {{kind("apim"), afterwards}}, {{renegotiates}}},
 	},
 	"appgw-client-auth":     {fires: [][]scene{{{kind("appgw")}}}, misses: [][]scene{{{kind("appgw"), renegotiates}}, {{kind("apim")}}}},
 	"frontdoor-mtls":        {fires: [][]scene{{{kind("frontdoor")}}, {{sni("a.azurefd.net")}}}, misses: [][]scene{{{sni("azurefd.net")}}, {{kind("frontdoor"), renegotiates}}}},
@@ -102,8 +102,8 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 
 	"nginx-verify":           {fires: [][]scene{{{kind("nginx")}}}, misses: [][]scene{{{kind("haproxy")}}, {{kind("nginx"), renegotiates}}}},
 	"haproxy-verify":         {fires: [][]scene{{{kind("haproxy")}}}, misses: [][]scene{{{kind("nginx")}}}},
-	"apache-vhost":           {fires: [][]scene{{{kind("apache")}}}, misses: [][]scene{{{kind("apache"), later}}}},
-	"apache-location":        {fires: [][]scene{{{kind("apache"), later}}, {{kind("apache"), renegotiates}}}, misses: [][]scene{{{kind("apache")}}}},
+	"apache-vhost":           {fires: [][]scene{{{kind("apache")}}}, misses: [][]scene{{{kind("apache"), afterwards}}}},
+	"apache-location":        {fires: [][]scene{{{kind("apache"), afterwards}}, {{kind("apache"), renegotiates}}}, misses: [][]scene{{{kind("apache")}}}},
 	"tomcat-want":            {fires: [][]scene{{{kind("tomcat")}}}, misses: [][]scene{{{port(8443)}}}},
 	"traefik-options":        {fires: [][]scene{{{kind("traefik")}}}, misses: [][]scene{{{kind("ingress")}}}},
 	"ingress-nginx-auth-tls": {fires: [][]scene{{{kind("ingress-nginx")}}}, misses: [][]scene{{{kind("nginx")}}}},
@@ -117,7 +117,7 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 	"f5-clientssl":         {fires: [][]scene{{{kind("f5")}}}, misses: [][]scene{{{kind("f5"), renegotiates}}}},
 	"f5-on-demand":         {fires: [][]scene{{{kind("f5"), renegotiates}}}, misses: [][]scene{{{kind("f5")}}}},
 	"netscaler-clientauth": {fires: [][]scene{{{kind("netscaler")}}}, misses: [][]scene{{{kind("netscaler"), renegotiates}}}},
-	"netscaler-policy":     {fires: [][]scene{{{kind("netscaler"), renegotiates}}}, misses: [][]scene{{{kind("netscaler"), later}}}},
+	"netscaler-policy":     {fires: [][]scene{{{kind("netscaler"), renegotiates}}}, misses: [][]scene{{{kind("netscaler"), afterwards}}}},
 	"webseal-prompt":       {fires: [][]scene{{{kind("webseal"), renegotiates}}}, misses: [][]scene{{{renegotiates}}}},
 	"explicit-proxy":       {fires: [][]scene{{{kind("client-proxy")}}}, misses: [][]scene{{{port(3128)}}}},
 	"aws-alb":              {fires: [][]scene{{{kind("alb")}}}, misses: [][]scene{{{kind("nlb")}}}},
@@ -131,7 +131,7 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 			{{counts(4, 1, 0)}, {sni("api.contoso.test"), silent}}, {{}, {sni(""), silent}},
 		},
 	},
-	"by-path": {fires: [][]scene{{{renegotiates}}, {{later}}}, misses: [][]scene{{{}}}},
+	"by-path": {fires: [][]scene{{{renegotiates}}, {{afterwards}}}, misses: [][]scene{{{}}}},
 	"no-sni":  {fires: [][]scene{{{sni("")}, {silent}}}, misses: [][]scene{{{sni("")}}, {{}, {sni(""), silent}}}},
 
 	"resumption":    {fires: [][]scene{{{counts(4, 0, 2)}}}, misses: [][]scene{{{}}}},

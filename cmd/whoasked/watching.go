@@ -317,6 +317,7 @@ func (w *watching) finish(notes []capture.Note) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	prompts, askers := w.book.Finish()
+	attribute.Explain(askers, w.hops)
 	for i := range prompts {
 		w.write(w.out.Prompt(&prompts[i]))
 	}
