@@ -73,7 +73,8 @@ const maxCauses = 6
 
 // Explain puts the causes of each asker that asked into it, best first: those
 // of a kind or name that is known, then those that the capture shows, then
-// guesses. What only passes TLS through has none.
+// guesses. What only passes TLS through has none. It also holds what hops
+// declare against what was seen.
 func Explain(askers []Asker, hops Hops) {
 	byAddr := make(map[netip.AddrPort][]*Asker)
 	byName := make(map[string][]*Asker)
@@ -85,6 +86,7 @@ func Explain(askers []Asker, hops Hops) {
 	rows := CauseRows()
 	for i := range askers {
 		a := &askers[i]
+		a.compare(hops.declared(a.Hop, a.SNI))
 		if a.Asked == 0 || a.Passes >= a.Asked {
 			continue
 		}

@@ -20,6 +20,9 @@ type Hop struct {
 	Hostnames []Hostname
 	// Certificates are SHA-256 digests of leaf certificates in DER.
 	Certificates [][32]byte
+	// Declared is what its configuration says about requests: under Hostnames,
+	// where there are any, else under all names.
+	Declared Declared
 }
 
 // Hops are all configured names, in the order of the configuration.

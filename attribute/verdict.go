@@ -168,6 +168,10 @@ type Asker struct {
 	PassesTo     netip.AddrPort
 	PassesToName string
 	Traits       Traits
+	// Declared is what the configuration of Hop says, and Agrees whether what was
+	// seen is like it.
+	Declared Declared
+	Agrees   Answer
 	// Causes, best first; see [Explain].
 	Causes []Cause
 }

@@ -15,7 +15,7 @@ var hopKinds = []string{
 }
 
 // hopKeys are the keys of a hop in the file.
-var hopKeys = []string{"name", "kind", "addresses", "hostnames", "certificates"}
+var hopKeys = []string{"name", "kind", "addresses", "hostnames", "certificates", "declared"}
 
 var hopList = kind[attribute.Hops]{list: true, read: readHops}
 
@@ -65,6 +65,9 @@ func readHop(m map[string]any) (attribute.Hop, error) {
 	if err := checkName(h.Name); err != nil {
 		return h, err
 	}
+	if err := readDeclared(&h, m["declared"]); err != nil {
+		return h, fmt.Errorf("declared of %q: %w", h.Name, err)
+	}
 	for _, part := range []struct {
 		key string
 		add func(*attribute.Hop, string) error
@@ -88,6 +91,24 @@ func readHop(m map[string]any) (attribute.Hop, error) {
 		return h, fmt.Errorf("%q has nothing to tell it by; want addresses, hostnames or certificates", h.Name)
 	}
 	return h, nil
+}
+
+// readDeclared takes a missing value for nothing declared. A bare off in YAML is
+// the boolean false, and none of the other words is one.
+func readDeclared(h *attribute.Hop, raw any) error {
+	if raw == nil {
+		return nil
+	}
+	if off, isBool := raw.(bool); isBool && !off {
+		raw = "off"
+	}
+	text, ok := word(raw)
+	if !ok {
+		return errors.New("want off, optional or required")
+	}
+	var err error
+	h.Declared, err = attribute.ParseDeclared(text)
+	return err
 }
 
 // hopPairs reads the short form; pairs of one name make one hop.

@@ -123,5 +123,8 @@ func writeHops(b *strings.Builder, hops attribute.Hops) {
 		if len(h.Certificates) > 0 {
 			fmt.Fprintf(b, "    certificates: %s\n", flow(h.Certificates, func(d [32]byte) string { return hex.EncodeToString(d[:]) }))
 		}
+		if h.Declared != attribute.NotDeclared {
+			fmt.Fprintf(b, "    declared: %s\n", quote(h.Declared.String()))
+		}
 	}
 }

@@ -126,6 +126,9 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 	}
 	p.field("How often", often(a, !told.resumed)...)
 	told.resumed = told.resumed || a.Resumed > 0
+	if text := a.Agreement(); text != "" {
+		p.field("Declared", text)
+	}
 	key := endpoint{a.Addr, a.SNI}
 	if proof := t.proofs[key]; proof != nil {
 		p.field("How we know", proof.because(!told.sealed)...)
@@ -234,6 +237,9 @@ func (t *Text) others(p *page) {
 			}
 			if a.Unknown > 0 {
 				parts = append(parts, fmt.Sprintf("%d that cannot be told", a.Unknown))
+			}
+			if text := a.Agreement(); text != "" {
+				parts = append(parts, text)
 			}
 			p.item(a.who() + ": " + strings.Join(parts, ", "))
 		}

@@ -21,6 +21,15 @@ func causes(list []attribute.Cause) []causeMember {
 	return out
 }
 
+// agrees is nil where it cannot be told.
+func agrees(a *attribute.Asker) *bool {
+	if a.Agrees == attribute.Unknown {
+		return nil
+	}
+	yes := a.Agrees == attribute.Yes
+	return &yes
+}
+
 // change writes what may make endpoints ask, and what to change.
 func (t *Text) change(p *page) {
 	var askers []*counted

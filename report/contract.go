@@ -114,6 +114,8 @@ type askerLine struct {
 	PassesTo string         `json:"passes_to,omitempty"`
 	First    string         `json:"first,omitempty"`
 	Last     string         `json:"last,omitempty"`
+	Declared string         `json:"declared,omitempty"`
+	Agrees   *bool          `json:"agrees,omitempty"`
 	Causes   []causeMember  `json:"causes,omitempty"`
 }
 

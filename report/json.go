@@ -96,9 +96,10 @@ func shown(o attribute.Outcome) bool {
 	return o == attribute.OutcomeCertificate || o == attribute.OutcomeCancelled
 }
 
-// Asker writes a line of kind asker, unless the endpoint never asked.
+// Asker writes a line of kind asker, unless the endpoint never asked and nothing is
+// declared of it.
 func (j *JSON) Asker(a *attribute.Asker) error {
-	if a.Asked == 0 {
+	if a.Asked == 0 && a.Declared == attribute.NotDeclared {
 		return nil
 	}
 	passesTo := ""
@@ -110,6 +111,7 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 		Kind: "asker", AskedBy: parse.EndName(a.Addr), Name: a.Hop, SNI: a.SNI,
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),
+		Declared: a.Declared.String(), Agrees: agrees(a),
 		Causes: causes(a.Causes),
 	})
 }

@@ -156,7 +156,7 @@ func (l *Log) Prompt(p *attribute.Prompt) error {
 // Asker writes a line about an endpoint that asked.
 func (l *Log) Asker(a *attribute.Asker) error {
 	l.seen(a.Last)
-	if a.Asked == 0 {
+	if a.Asked == 0 && a.Declared == attribute.NotDeclared {
 		return l.sink.err
 	}
 	e := l.event(zerolog.InfoLevel, "asker", a.Last)
@@ -168,6 +168,10 @@ func (l *Log) Asker(a *attribute.Asker) error {
 	str(e, "sni", a.SNI)
 	e.Int("full", a.Full).Int("asked", a.Asked).Int("not_asked", a.NotAsked)
 	e.Int("resumed", a.Resumed).Int("unknown", a.Unknown).Int("prompts", a.Prompts)
+	str(e, "declared", a.Declared.String())
+	if a.Agrees != attribute.Unknown {
+		e.Bool("agrees", a.Agrees == attribute.Yes)
+	}
 	if len(a.Causes) > 0 {
 		ids := make([]string, len(a.Causes))
 		for i := range a.Causes {

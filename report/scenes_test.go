@@ -32,6 +32,7 @@ func (s scene) play(w Writer) error {
 		}
 	}
 	prompts, askers := book.Finish()
+	attribute.Explain(askers, declaredHops())
 	for i := range prompts {
 		if err := w.Prompt(&prompts[i]); err != nil {
 			return err
@@ -48,6 +49,11 @@ func (s scene) play(w Writer) error {
 		}
 	}
 	return w.Close()
+}
+
+// declaredHops say of one endpoint what it should do.
+func declaredHops() attribute.Hops {
+	return attribute.Hops{{Name: "gateway", Kind: "apim", Declared: attribute.DeclaredOff}}
 }
 
 // Endpoints of the scenes.

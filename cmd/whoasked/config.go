@@ -96,6 +96,7 @@ hops names endpoints, and every output uses the names:
       addresses: [198.18.0.20:443, 198.18.2.0/24, "[2001:db8::20]:443"]
       hostnames: [www.contoso.test, "*.fabrikam.test"]
       certificates: [the SHA-256 fingerprint of the leaf certificate]
+      declared: off      # or optional, required: answers say whether they agree
 
 A hop with addresses is only ever one of those; its host names and certificates
 then tell apart hops that share an address. Without addresses either of them is
