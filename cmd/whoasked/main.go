@@ -1,5 +1,5 @@
-// Command whoasked reads packet captures and says which TLS endpoint sent a
-// CertificateRequest: who is behind the browser's "Select a certificate".
+// Command whoasked finds out which TLS endpoint sent a CertificateRequest: who is
+// behind the browser's "Select a certificate".
 package main
 
 import (
@@ -56,10 +56,10 @@ type exitStatus int
 
 func (exitStatus) Error() string { return "done" }
 
-const longHelp = `whoasked reads packet captures and says which TLS endpoint sent a
-CertificateRequest, the message behind the browser's "Select a certificate"
-dialog, also in TLS 1.3 without keys. Where the bytes do not tell, it says so
-and why.`
+const longHelp = `whoasked finds out which TLS endpoint sent a CertificateRequest, the message
+behind the browser's "Select a certificate" dialog, also in TLS 1.3 without keys:
+from packet captures, at a network interface, as a relay in the path, or by
+asking the endpoints. Where the bytes do not tell, it says so and why.`
 
 func newRoot(t *terminal) *cobra.Command {
 	root := &cobra.Command{
