@@ -262,24 +262,12 @@ func TestDrain(t *testing.T) {
 func TestDescriptorsExhausted(t *testing.T) {
 	to := serve(t, echo)
 	r := start(t, fixedTo(t, to), Options{})
-	clients := make([]*net.TCPConn, 3)
-	restore := limitDescriptors(t, descriptors(t)+1)
-	for i := range clients { // the first ones eat what is left
-		c, err := net.DialTimeout("tcp", r.addr, 5*time.Second)
-		if err != nil {
-			continue
-		}
-		clients[i] = c.(*net.TCPConn)
-	}
+	connect, free := exhaust(t, r.addr)
+	connect()
 	tr := r.has(t, KindAccept)
-	restore()
+	free()
 	if !errors.Is(tr, syscall.EMFILE) {
 		t.Errorf("told %v", tr)
-	}
-	for _, c := range clients {
-		if c != nil {
-			c.Close()
-		}
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; { // the next may still be sent away
 		c, err := net.Dial("tcp", r.addr)
