@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"whoasked/parse"
@@ -33,6 +34,10 @@ type session struct {
 	seen      int64
 	told      int64
 	radius    radiusNames // RADIUS
+	// names are the latest ones of the connection, to tell the next one on the
+	// same flow from it.
+	names  [6]uint64
+	naming int
 
 	before, behind *session // in the list by activity
 }
@@ -56,6 +61,10 @@ func (t *Tracker) Datagram(at int64, seg *Segment) bool {
 	}
 	k, d := keyOf(&seg.Tuple)
 	s := t.sessions.find(&k)
+	if s != nil && mayName(seg.Payload) && s.begunAgain(parse.NamesIn(seg.Payload), d) {
+		t.endSession(s, s.seen, parse.Reused)
+		s = nil
+	}
 	if s == nil {
 		opening := parse.OpeningOf(seg.Payload)
 		if opening == parse.NoOpening {
@@ -71,8 +80,40 @@ func (t *Tracker) Datagram(at int64, seg *Segment) bool {
 		}
 		s = t.openSession(parse.UDP, &session{key: k, opener: uint8(opener), midstream: midstream}, k.tuple(opener))
 		t.sessions.flows[k] = s
+		s.begunAgain(parse.NamesIn(seg.Payload), d)
 	}
 	return t.handDatagram(s, at, parse.Side(d)^parse.Side(s.opener), seg)
+}
+
+// mayName tells the datagrams that can name their connection, a long header of
+// QUIC or a handshake record of DTLS, from the bulk of data.
+func mayName(b []byte) bool {
+	const long, handshake = 0x80, 22
+	return len(b) > 0 && (b[0]&long != 0 || b[0] == handshake)
+}
+
+// begunAgain takes note of the names that end d used, and reports whether they
+// begin another connection.
+func (s *session) begunAgain(n parse.Names, d int) bool {
+	known := func(name uint64) bool { return slices.Contains(s.names[:], name) }
+	if n.Fresh && d == int(s.opener) {
+		if !known(n.To) {
+			if s.naming > 0 {
+				return true
+			}
+			s.name(n.To)
+		}
+		return false
+	}
+	if n.From != 0 && d != int(s.opener) && !known(n.From) {
+		s.name(n.From)
+	}
+	return false
+}
+
+func (s *session) name(name uint64) {
+	s.names[s.naming%len(s.names)] = name
+	s.naming++
 }
 
 // quicPort is where QUIC is expected that has no recognisable beginning.

@@ -103,3 +103,27 @@ func FuzzSessions(f *testing.F) {
 		}
 	})
 }
+
+// TestDatagramsReused: another client random on the same ports is another
+// connection; the same one again is not.
+func TestDatagramsReused(t *testing.T) {
+	hello := func(random byte) []byte {
+		body := cat([]byte{0xfe, 0xfd}, make([]byte, 31), []byte{random})
+		return cat([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 46}, []byte{1, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 34}, body)
+	}
+	var ends []parse.End
+	trk := NewTracker(Limits{}, nil, func(ch parse.Chunk) bool {
+		if ch.End != parse.Open {
+			ends = append(ends, ch.End)
+		}
+		return true
+	})
+	for i, random := range []byte{1, 1, 2, 2, 3} {
+		trk.Datagram(int64(1e18)+int64(i), udpSegment(1, 9, 5000, 4433, hello(random)))
+	}
+	trk.Flush(parse.CaptureEnd)
+	if want := []parse.End{parse.Reused, parse.Reused, parse.CaptureEnd}; fmt.Sprint(ends) != fmt.Sprint(want) {
+		t.Errorf("ends %v, want %v", ends, want)
+	}
+	checkEmpty(t, trk)
+}

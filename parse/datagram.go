@@ -26,6 +26,52 @@ func OpeningOf(b []byte) Opening {
 	return dtlsOpening(b)
 }
 
+// Names are what a datagram calls its connection by: connection IDs of QUIC,
+// the client random of DTLS, hashed; 0 for none.
+type Names struct {
+	From, To uint64
+	// Fresh: it is a client's first, and To a name that the client has chosen.
+	Fresh bool
+}
+
+// NamesIn reads the names in a datagram, by which one flow that carries several
+// connections one after the other can be cut.
+func NamesIn(b []byte) (n Names) {
+	if len(b) > 0 && b[0]&quicLong != 0 {
+		var p quicPacket
+		if _, ok := p.read(b); !ok || !p.known || p.typ == quicRetry && len(p.scid) == 0 {
+			return n
+		}
+		// A client that answers a Retry sends a token, and goes to an ID that it was
+		// given.
+		const least = 8 // RFC 9000 §7.2
+		n.Fresh = p.typ == quicInitial && len(p.token) == 0 && len(p.dcid) >= least
+		n.From, n.To = hashName(p.scid), hashName(p.dcid)
+		return n
+	}
+	r, _, ok := readDTLSRecord(dtlsBody(b))
+	if !ok || r.epoch != 0 || r.typ != HandshakeRecord {
+		return n
+	}
+	const random = 2 + 32 // behind the version
+	if f, _, ok := readDTLSFragment(r.body); ok && f.typ == TypeClientHello && f.seq == 0 && f.at == 0 && len(f.data) >= random {
+		n.To, n.Fresh = hashName(f.data[2:random]), true
+	}
+	return n
+}
+
+// hashName is FNV-1a; 0 for an empty name.
+func hashName(b []byte) uint64 {
+	if len(b) == 0 {
+		return 0
+	}
+	h := uint64(14695981039346656037)
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
+}
+
 // Transport names what carries the connection's TLS: "tcp", "quic", "udp" for
 // DTLS, "eapol" or "radius".
 func (h *Handshake) Transport() string {

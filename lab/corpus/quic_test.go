@@ -281,3 +281,33 @@ func TestDatagramsLost(t *testing.T) {
 		})
 	}
 }
+
+// TestQUICPortReused: several connections one after the other on the same ports
+// are judged one by one.
+func TestQUICPortReused(t *testing.T) {
+	cases := quicCases()
+	all := parse.NewKeys()
+	var pkts []packet
+	var want []attribute.Answer
+	client, server := netip.MustParseAddrPort("198.18.0.10:40000"), netip.MustParseAddrPort("198.18.0.20:443")
+	for _, c := range []quicCase{cases[0], cases[5], cases[3], cases[8], cases[1]} {
+		one, log := c.record(t)
+		all.Log().Write(log)
+		want = append(want, c.asked)
+		opener := one[0].data[20:22] // its port
+		for _, p := range one {
+			from, to := server, client
+			if bytes.Equal(p.data[20:22], opener) {
+				from, to = client, server
+			}
+			pkts = append(pkts, udpPacket(int64(1e18)+int64(len(pkts))*1e6, from, to, p.data[28:]))
+		}
+	}
+	var got []attribute.Answer
+	for _, c := range judgeWith(pkts, all) {
+		got = append(got, c.verdict.Asked)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
