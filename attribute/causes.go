@@ -204,14 +204,26 @@ func (s *suspect) often() string {
 // fill puts what is known in the place of {host} and the like.
 func (s *suspect) fill(text string) string {
 	host, name := s.SNI, s.Hop
-	if host == "" {
+	switch {
+	case host == "":
 		host = s.Addr.Addr().String()
+	case !plainName(host):
+		host = "HOST"
 	}
 	if name == "" {
 		name = s.Addr.String()
 	}
 	return strings.NewReplacer("{host}", host, "{address}", s.Addr.String(), "{ip}", s.Addr.Addr().String(),
 		"{port}", strconv.Itoa(int(s.Addr.Port())), "{name}", name).Replace(text)
+}
+
+// plainName reports whether a server name, which the wire may hold anything in,
+// can stand in a command that somebody copies into a shell.
+func plainName(s string) bool {
+	odd := func(r rune) bool {
+		return r != '.' && r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	return s != "" && s[0] != '-' && len(s) <= 253 && !strings.ContainsFunc(s, odd)
 }
 
 func plural(n int, what string) string {

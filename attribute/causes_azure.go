@@ -38,6 +38,12 @@ func azureCauses() []CauseRow {
 			Fix:     []string{"Set enableClientCertificate of the service to false (portal: Custom domains, Request client certificate)."},
 			Verify:  "whoasked probe --watch 30s {host}:{port}", Source: "Azure SDK for .NET: ApiManagementServicePatch.EnableClientCertificate",
 		}, {
+			ID: "apim-self-hosted", Group: azure, Title: "A self-hosted gateway of API Management asks",
+			Who: "the gateway container", Kinds: []string{"apim-self-hosted"}, Whens: []When{InHandshake}, Strength: Likely,
+			Because: "A self-hosted gateway has host name configurations of its own, each with negotiateClientCertificate; those of the service do not count for it.",
+			Fix:     []string{"In the host name configuration of {host} of that gateway, set negotiateClientCertificate to false."},
+			Verify:  "whoasked probe --address {ip} {host}:{port}", Source: "Az PowerShell: New-AzApiManagementGatewayHostnameConfiguration",
+		}, {
 			ID: "apim-renegotiation", Group: azure, Title: "A policy of API Management reads the client's certificate",
 			Who: "the gateway of API Management", Kinds: []string{"apim"}, Hosts: apimHosts, Whens: []When{InRenegotiation}, Strength: Likely,
 			seen: func(s *suspect) (string, bool) {
@@ -55,6 +61,9 @@ func azureCauses() []CauseRow {
 			Who: "Application Gateway", Kinds: []string{"appgw"}, Whens: []When{InHandshake}, Strength: Likely,
 			seen: func(s *suspect) (string, bool) {
 				text := s.often()
+				if s.Traits.Refused > 0 { // neither mode ends TLS for want of a certificate
+					return "", false
+				}
 				if s.Traits.Legible > 0 && s.Traits.Nameless == s.Traits.Legible {
 					return text + ", without naming an authority: rather mode passthrough, which needs no CA and which the portal does not show", true
 				}

@@ -9,6 +9,7 @@ func proxyCauses() []CauseRow {
 		{
 			ID: "nginx-verify", Group: proxies, Title: "nginx asks in one of its server blocks",
 			Who: "nginx", Kinds: []string{"nginx"}, Whens: []When{InHandshake}, Strength: Likely,
+			seen:    lenient,
 			Because: "ssl_verify_client asks for each of on, optional and optional_no_ca, and it is the server block chosen by the server name that counts; the default one answers clients without a name.",
 			Fix:     []string{"On {name}: nginx -T, find the server block with server_name {host} (or the default_server of port {port}) and set ssl_verify_client off; nginx -s reload."},
 			Verify:  "whoasked probe --address {ip} {host}:{port}", Source: "nginx source: ngx_http_request.c, ngx_event_openssl.c",
@@ -51,6 +52,7 @@ func proxyCauses() []CauseRow {
 		}, {
 			ID: "ingress-nginx-auth-tls", Group: mesh, Title: "An Ingress turns client certificates on for the whole host",
 			Who: "ingress-nginx", Kinds: []string{"ingress-nginx", "ingress"}, Whens: []When{InHandshake}, Strength: Likely,
+			seen:    lenient,
 			Because: "The annotations auth-tls-* of one Ingress apply to its host, also for the paths that other Ingresses add. TLS knows no paths.",
 			Fix: []string{
 				"kubectl get ingress -A -o yaml, look for nginx.ingress.kubernetes.io/auth-tls-verify-client and auth-tls-secret at host {host}, and remove them.",
@@ -149,3 +151,7 @@ func cloudCauses() []CauseRow {
 		},
 	}
 }
+
+// lenient fits what never ends TLS for want of a certificate: nginx answers with
+// HTTP status 400 instead.
+func lenient(s *suspect) (string, bool) { return s.often(), s.Traits.Refused == 0 }

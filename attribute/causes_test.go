@@ -17,6 +17,7 @@ var (
 	renegotiates asking = func(a *Asker) { a.Traits.Renegotiation, a.Traits.Handshake = a.Traits.Handshake, 0 }
 	afterwards   asking = func(a *Asker) { a.Traits.Later, a.Traits.Handshake = a.Traits.Handshake, 0 }
 	silent       asking = func(a *Asker) { a.NotAsked, a.Asked, a.Traits = a.Asked, 0, Traits{Clear13: a.Asked} }
+	refused      asking = func(a *Asker) { a.Traits.Refused = a.Asked }
 	elsewhere    asking = func(a *Asker) { a.Addr = netip.MustParseAddrPort("198.18.0.21:443") }
 )
 
@@ -71,11 +72,12 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 		misses: [][]scene{{{kind("apim")}}, {{sni("")}}},
 	},
 	"apim-consumption": {fires: [][]scene{{{kind("apim-consumption")}}}, misses: [][]scene{{{kind("apim")}}}},
+	"apim-self-hosted": {fires: [][]scene{{{kind("apim-self-hosted")}}}, misses: [][]scene{{{kind("apim")}}, {{kind("apim-self-hosted"), renegotiates}}}},
 	"apim-renegotiation": {
 		fires:  [][]scene{{{kind("apim"), renegotiates}}},
 		misses: [][]scene{{{kind("apim")}}, {{kind("apim"), afterwards}}, {{renegotiates}}},
 	},
-	"appgw-client-auth":     {fires: [][]scene{{{kind("appgw")}}}, misses: [][]scene{{{kind("appgw"), renegotiates}}, {{kind("apim")}}}},
+	"appgw-client-auth":     {fires: [][]scene{{{kind("appgw")}}}, misses: [][]scene{{{kind("appgw"), renegotiates}}, {{kind("appgw"), refused}}, {{kind("apim")}}}},
 	"frontdoor-mtls":        {fires: [][]scene{{{kind("frontdoor")}}, {{sni("a.azurefd.net")}}}, misses: [][]scene{{{sni("azurefd.net")}}, {{kind("frontdoor"), renegotiates}}}},
 	"appservice-mode":       {fires: [][]scene{{{kind("appservice")}}, {{sni("A.azurewebsites.net.")}}}, misses: [][]scene{{{kind("appservice"), renegotiates}}, {{}}}},
 	"appservice-paths":      {fires: [][]scene{{{kind("appservice"), renegotiates}}}, misses: [][]scene{{{kind("appservice")}}, {{renegotiates}}}},
@@ -100,7 +102,7 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 		misses: [][]scene{{{kind("iis"), sni("")}}, {{kind("iis")}, {sni(""), silent}}, {{kind("iis"), sni("")}, {silent, elsewhere}}},
 	},
 
-	"nginx-verify":           {fires: [][]scene{{{kind("nginx")}}}, misses: [][]scene{{{kind("haproxy")}}, {{kind("nginx"), renegotiates}}}},
+	"nginx-verify":           {fires: [][]scene{{{kind("nginx")}}}, misses: [][]scene{{{kind("haproxy")}}, {{kind("nginx"), refused}}, {{kind("nginx"), renegotiates}}}},
 	"haproxy-verify":         {fires: [][]scene{{{kind("haproxy")}}}, misses: [][]scene{{{kind("nginx")}}}},
 	"apache-vhost":           {fires: [][]scene{{{kind("apache")}}}, misses: [][]scene{{{kind("apache"), afterwards}}}},
 	"apache-location":        {fires: [][]scene{{{kind("apache"), afterwards}}, {{kind("apache"), renegotiates}}}, misses: [][]scene{{{kind("apache")}}}},
@@ -263,5 +265,21 @@ func TestPassesNoCause(t *testing.T) {
 	got := explained([]scene{{kind("apim"), func(a *Asker) { a.Passes = a.Asked }}})
 	if len(got) > 0 {
 		t.Errorf("got %v", ids(got))
+	}
+}
+
+// TestFillIsSafe: what the wire says gets into a command only if it is a name.
+func TestFillIsSafe(t *testing.T) {
+	for _, tt := range []struct{ sni, want string }{
+		{"www.contoso.test", "probe www.contoso.test:443"},
+		{"", "probe 198.18.0.20:443"},
+		{"a; reboot", "probe HOST:443"},
+		{"$(id).azure-api.net", "probe HOST:443"},
+		{"--help", "probe HOST:443"},
+	} {
+		a := scene{sni(tt.sni)}.asker()
+		if got := (&suspect{Asker: &a}).fill("probe {host}:{port}"); got != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.sni, got, tt.want)
+		}
 	}
 }

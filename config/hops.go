@@ -4,10 +4,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"whoasked/attribute"
 )
+
+// knownKinds are hopKinds and those that causes are told by.
+func knownKinds() []string {
+	kinds := slices.Clone(hopKinds)
+	for _, r := range attribute.CauseRows() {
+		kinds = append(kinds, r.Kinds...)
+	}
+	return kinds
+}
 
 // hopKinds are the kinds that docs and reports know; others are fine too.
 var hopKinds = []string{

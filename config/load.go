@@ -223,9 +223,10 @@ func (l *Loaded) warn() {
 			l.Warnings = append(l.Warnings, fmt.Sprintf("the variable %s is not known and has no effect%s", name, didYouMean(name, known)))
 		}
 	}
+	kinds := knownKinds()
 	for _, h := range l.Hops {
-		near := Nearest(h.Kind, hopKinds)
-		if h.Kind != "" && !contains(hopKinds, h.Kind) && distance(h.Kind, near) <= 2 {
+		near := Nearest(h.Kind, kinds)
+		if h.Kind != "" && !contains(kinds, h.Kind) && distance(h.Kind, near) <= 2 {
 			l.Warnings = append(l.Warnings, fmt.Sprintf("hop %q is of the kind %q; did you mean %q?", h.Name, h.Kind, near))
 		}
 	}

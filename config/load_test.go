@@ -189,6 +189,7 @@ func TestWarnings(t *testing.T) {
 		{env: []string{"WHOASKED_CONFIG="}, want: nil},
 		{file: "hops: [{name: a, kind: appwg, hostnames: a}]", want: []string{`hop "a" is of the kind "appwg"; did you mean "appgw"?`}},
 		{file: "hops: [{name: a, kind: mainframe, hostnames: a}]", want: nil},
+		{file: "hops: [{name: a, kind: alb, hostnames: a}]", want: nil},
 	} {
 		l, err := load(t, tc.file, tc.env, nil)
 		if err != nil {
