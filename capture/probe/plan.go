@@ -22,6 +22,9 @@ type Matrix struct {
 
 // Plan lists the probes of a target, those with equal values together.
 func (m Matrix) Plan(t Target) []Probe {
+	if !t.HTTP() {
+		m.ALPN = []string{""} // nothing names these protocols behind a preamble, and no server expects HTTP there
+	}
 	var out []Probe
 	for _, addr := range m.Addrs {
 		for _, name := range m.Names {
