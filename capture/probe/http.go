@@ -3,9 +3,12 @@ package probe
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -29,13 +32,28 @@ func (a *Attempt) request(c client) error {
 		resp, err = requestH1(c, req)
 	}
 	if err != nil {
-		return err
+		return parting(c, err)
 	}
 	defer resp.Body.Close()
 	a.Status = resp.StatusCode
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	a.AboutCertificate = aboutCertificate(resp.Status, body)
 	return nil
+}
+
+// parting returns what a server said before it hung up on a request, an alert
+// that is still to be read, or else err.
+func parting(c client, err error) error {
+	const patience = time.Second
+	if c.SetReadDeadline(time.Now().Add(patience)) != nil {
+		return err
+	}
+	_, last := c.Read(make([]byte, 1))
+	var ne net.Error
+	if last == nil || last == io.EOF || errors.As(last, &ne) && ne.Timeout() {
+		return err
+	}
+	return last
 }
 
 // authority is the Host of the request: the name that the handshake was about,
@@ -68,10 +86,6 @@ func requestH1(c client, req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if _, err := c.Write(b.Bytes()); err != nil {
-		// The server may have said why before it closed.
-		if _, e := c.Read(make([]byte, 1)); e != nil && e != io.EOF {
-			return nil, e
-		}
 		return nil, err
 	}
 	const maxHeader = 64 << 10
