@@ -138,9 +138,19 @@ func resumption(name string, full, resumed, asked int) (Finding, bool) {
 	return Finding{
 		SNI: name, Factor: "resumption", Explains: float64(resumed) / float64(quiet),
 		Values: []FactorValue{{"full handshake", asked, full}, {"resumed", 0, resumed}},
-		Text: fmt.Sprintf("%s: %d of the %d connections that were not asked had resumed a session, and a resumed session cannot be asked",
-			name, resumed, quiet),
+		Text:   resumptionText(name, resumed, quiet),
 	}, true
+}
+
+func resumptionText(name string, resumed, quiet int) string {
+	of := fmt.Sprintf("%d of the %d connections that were not asked", resumed, quiet)
+	switch {
+	case quiet == 1:
+		of = "the one connection that was not asked"
+	case resumed == quiet:
+		of = fmt.Sprintf("all %d connections that were not asked", quiet)
+	}
+	return name + ": " + of + " had resumed a session, and a resumed session cannot be asked"
 }
 
 // sample is sessions with their labels.

@@ -82,7 +82,7 @@ func TestFindingResumption(t *testing.T) {
 		return yesIf(!s.resumed)
 	}))
 	if len(j.Findings) != 1 || j.Findings[0].Factor != "resumption" || j.Findings[0].Explains != 1 ||
-		!strings.Contains(j.Findings[0].Text, "4 of the 4 connections") {
+		!strings.Contains(j.Findings[0].Text, "all 4 connections") {
 		t.Errorf("%+v", j.Findings)
 	}
 }

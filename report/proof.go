@@ -117,7 +117,7 @@ var replyWords = []struct {
 	cell, words string
 }{
 	{attribute.ReplyCert, "certificate", "sent a certificate"},
-	{attribute.ReplyEmpty, "none sent", "answered without a certificate"},
+	{attribute.ReplyEmpty, "empty", "answered without a certificate"},
 	{attribute.ReplyRefused, "alert", "answered with an alert"},
 	{attribute.ReplyDropped, "hung up", "hung up without a word, as browsers do before they show the dialog"},
 	{attribute.ReplyStalled, "waited", "kept the connection open in silence, as Firefox does while it shows the dialog"},

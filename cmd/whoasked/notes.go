@@ -55,6 +55,13 @@ func (l *line) notes() []capture.Note {
 
 // noTLS explains an answer with nothing in it.
 func (l *line) noTLS() capture.Note {
+	if l.own {
+		return capture.Note{
+			Kind: "no-tls",
+			Text: "no connection got as far as a ServerHello, so there is nothing to answer",
+			Hint: "check the address, the port and what is spoken there; the table above says what came of each attempt",
+		}
+	}
 	if l.tally.plain == 0 {
 		return capture.Note{
 			Kind: "no-tls",

@@ -69,6 +69,11 @@ func newProbe(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, key := range []string{"sni", "client", "server"} {
+				if loaded.Given(key) {
+					return withHint(fmt.Errorf("probe takes no --%s: it chooses its connections itself", key), "--name is the server name to send, --address where to connect")
+				}
+			}
 			f.rowsSet = cmd.Flags().Changed("rows")
 			return runProbe(cmd.Context(), &loaded.Config, t, &f, args)
 		},
@@ -104,8 +109,13 @@ var tlsVersions = []struct {
 // matrix is what the flags ask for, but for addresses and names.
 func (f *probeFlags) matrix() (probe.Matrix, error) {
 	m := probe.Matrix{Repeat: f.repeat, Resume: f.resume, Later: f.later}
-	if f.repeat < 1 || f.parallel < 1 {
+	switch {
+	case f.repeat < 1 || f.parallel < 1:
 		return m, errors.New("--repeat and --parallel take a whole number from 1")
+	case f.timeout <= 0 || f.every < 0:
+		return m, errors.New("--timeout and --watch take a time above 0, such as 10s")
+	case len(f.versions) == 0 || len(f.alpn) == 0:
+		return m, errors.New("--tls and --alpn take at least one value; --alpn none offers no protocol")
 	}
 	for _, name := range f.versions {
 		i := slices.IndexFunc(tlsVersions, func(v struct {

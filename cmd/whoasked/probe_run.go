@@ -60,6 +60,7 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 	}
 	p := &probing{
 		line: &line{
+			own:    true,
 			parser: parse.NewParser(parse.Options{}),
 			book:   attribute.NewBook(),
 			out:    w,

@@ -233,6 +233,10 @@ func TestProbeRefusesBadFlags(t *testing.T) {
 		{"--tls", "1.4", "127.0.0.1"},
 		{"--as", "netscape", "127.0.0.1"},
 		{"--repeat", "0", "127.0.0.1"},
+		{"--alpn", "", "127.0.0.1"},
+		{"--tls", "", "127.0.0.1"},
+		{"--timeout", "0s", "127.0.0.1"},
+		{"--sni", "portal.contoso.test", "127.0.0.1"},
 		{"--proxy", "ftp://127.0.0.1:21", "127.0.0.1"},
 		{"--client-cert", "nothing.pem", "127.0.0.1"},
 	} {

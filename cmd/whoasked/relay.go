@@ -106,8 +106,11 @@ func relayed(ctx context.Context, c *config.Config, t *terminal) error {
 	if err == nil {
 		err = out.commit()
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("cannot write the answer: %w", err)
+	case c.ExitCode:
+		return verdictStatus(&l.tally)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type line struct {
 	out    report.Writer
 	hops   attribute.Hops
 	keep   filter
+	own    bool            // the connections are of our making: nothing is to be captured better
 	legs   *attribute.Legs // nil where legs are not joined
 	keys   *keyLogs        // nil for none
 	// batch is how many connections are judged at a time; 0 and 1 stand for each

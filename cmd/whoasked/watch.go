@@ -122,6 +122,8 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 		return fmt.Errorf("cannot write the answer: %w", err)
 	case failed:
 		return exitStatus(exitTrouble)
+	case r.config.ExitCode:
+		return verdictStatus(&r.watching.tally)
 	}
 	return nil
 }
