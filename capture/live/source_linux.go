@@ -131,6 +131,7 @@ func (s *Source) filter() error {
 		if err == nil {
 			return nil
 		}
+		s.kernel.close()
 		s.kernel = nil
 		s.opts.Log("filter", "no eBPF filter, so that bulk data is read though it is not needed: "+firstLine(err))
 	}
@@ -377,6 +378,12 @@ func (s *Source) Notes() []capture.Note {
 			Kind: "dropped-packets", Count: n.Dropped,
 			Text: fmt.Sprintf("%d packets were dropped by the kernel, because the ring was full, beside %d that were read", n.Dropped, n.Packets),
 			Hint: "enlarge --ring, or narrow it down with --host, --net, --port or --not",
+		})
+	}
+	if n := s.Stats(); n.Kept > 0 {
+		notes = append(notes, capture.Note{
+			Kind: "withheld-packets", Count: n.Kept,
+			Text: fmt.Sprintf("%d packets of %d bytes were left to the kernel, as no answer needed them", n.Kept, n.KeptBytes),
 		})
 	}
 	return append(notes, s.tracker.Notes()...)
