@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,22 +52,42 @@ func start(t testing.TB, way Way, o Options) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	before := descriptors(t)
-	goroutines := runtime.NumGoroutine()
+	goroutines := relayGoroutines()
 	go r.watch(ctx)
 	t.Cleanup(func() {
 		r.wait(t)
 		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			g, fds := runtime.NumGoroutine(), descriptors(t)
+			g, fds := relayGoroutines(), descriptors(t)
 			if g <= goroutines && fds <= before {
 				return
 			}
 			if time.Now().After(deadline) {
-				t.Errorf("left behind: %d goroutines, %d descriptors", g-goroutines, fds-before)
+				t.Errorf("left behind: %d goroutines, %d descriptors\n%s", g-goroutines, fds-before, stacks())
 				return
 			}
 		}
 	})
 	return r
+}
+
+// relayGoroutines counts the goroutines that run code of a relay; what tests, the
+// runtime and other packages start is none of its.
+func relayGoroutines() int {
+	n := 0
+	for g := range strings.SplitSeq(stacks(), "\n\n") {
+		for line := range strings.Lines(g) {
+			if strings.Contains(line, "/capture/relay/") && !strings.Contains(line, "_test.go:") {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+func stacks() string {
+	b := make([]byte, 4<<20)
+	return string(b[:runtime.Stack(b, true)])
 }
 
 // wait stops a relay and waits until all is told.
