@@ -67,7 +67,7 @@ func sometimesCauses() []CauseRow {
 			},
 			Because: "A resumed session (ticket, session ID or PSK) has no place for a request. A person who pressed Cancel and loads the page again is not asked, until the session is forgotten.",
 			Fix:     []string{"Nothing is to be changed for it; do not take a quiet page for a fix."},
-			Verify:  "Close the browser completely, or probe, which never resumes: whoasked probe --address {ip} {host}:{port}", Source: "RFC 8446 §4.3.2, RFC 5246 §7.3",
+			Verify:  "Close the browser completely, or probe, which tries fresh connections: whoasked probe --address {ip} {host}:{port}", Source: "RFC 8446 §4.3.2, RFC 5246 §7.3",
 		}, {
 			ID: "cached-choice", Group: sometimes, Title: "The browser answers by itself",
 			Who: "the same endpoint", Strength: Shown,

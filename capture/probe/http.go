@@ -98,13 +98,19 @@ func requestH1(c client, req *http.Request) (*http.Response, error) {
 	}
 }
 
+// kept is a connection that HTTP/2 does not close when a write fails: what the
+// server said before is still to be read.
+type kept struct{ client }
+
+func (kept) Close() error { return nil }
+
 func requestH2(c client, req *http.Request) (*http.Response, error) {
 	// net/http speaks HTTP/2 over TLS connections of crypto/tls only, and this may
 	// be another's.
 	//lint:ignore SA1019 see above
 	t := &http2.Transport{MaxHeaderListSize: 64 << 10}
 	//lint:ignore SA1019 see above
-	cc, err := t.NewClientConn(c)
+	cc, err := t.NewClientConn(kept{c})
 	if err != nil {
 		return nil, err
 	}
