@@ -99,6 +99,9 @@ func byTarget(j *joiner, inner *session) ([]*session, string) {
 		target, _ := splitTarget(j.names.text(s.last().target))
 		return strings.EqualFold(target, name) && inner.start >= s.start-slackBefore
 	})
+	if len(out) == 0 {
+		return nil, "" // as nearly always: no text for it
+	}
 	return out, "the client asked the proxy for a tunnel to " + name
 }
 
