@@ -86,7 +86,7 @@ func Explain(askers []Asker, hops Hops) {
 	rows := CauseRows()
 	for i := range askers {
 		a := &askers[i]
-		a.compare(hops.declared(a.Hop, a.SNI))
+		a.compare(hops)
 		if a.Asked == 0 || a.Passes >= a.Asked {
 			continue
 		}

@@ -21,8 +21,12 @@ type Hop struct {
 	// Certificates are SHA-256 digests of leaf certificates in DER.
 	Certificates [][32]byte
 	// Declared is what its configuration says about requests: under Hostnames,
-	// where there are any, else under all names.
-	Declared Declared
+	// where there are any, else under all names. ByName says it of single names,
+	// and goes before; Otherwise of all that are left and of clients that send no
+	// name, which get the default binding.
+	Declared  Declared
+	ByName    []NameDeclared
+	Otherwise Declared
 }
 
 // Hops are all configured names, in the order of the configuration.
@@ -211,6 +215,21 @@ func (r Range) String() string {
 // Hostname is a host name in lower case, or "*." and the parent of the host
 // names it stands for, at any depth.
 type Hostname string
+
+// ParseHostname reads a host name, or "*." and a parent; case and a dot at the
+// end do not matter.
+func ParseHostname(s string) (Hostname, error) {
+	name := strings.ToLower(strings.TrimSuffix(s, "."))
+	plain := strings.TrimPrefix(name, "*.")
+	valid := plain != "" && len(plain) <= 253 && !strings.HasPrefix(plain, ".")
+	for _, c := range plain {
+		valid = valid && (c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z')
+	}
+	if !valid {
+		return "", fmt.Errorf("%q is not a host name such as www.contoso.test or *.contoso.test (write names beyond ASCII in their xn-- form)", s)
+	}
+	return Hostname(name), nil
+}
 
 // Match says whether a server name, as a ClientHello spells it, is meant.
 func (n Hostname) Match(sni string) bool {

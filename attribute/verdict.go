@@ -168,10 +168,12 @@ type Asker struct {
 	PassesTo     netip.AddrPort
 	PassesToName string
 	Traits       Traits
-	// Declared is what the configuration of Hop says, and Agrees whether what was
-	// seen is like it.
-	Declared Declared
-	Agrees   Answer
+	// Declared is what the configuration of Hop says, DeclaredOf of what: a name or
+	// wildcard, DefaultName, or empty for Hop as a whole. Agrees tells whether what
+	// was seen is like it.
+	Declared   Declared
+	DeclaredOf string
+	Agrees     Answer
 	// Causes, best first; see [Explain].
 	Causes []Cause
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -103,22 +104,47 @@ func readHop(m map[string]any) (attribute.Hop, error) {
 	return h, nil
 }
 
-// readDeclared takes a missing value for nothing declared. A bare off in YAML is
-// the boolean false, and none of the other words is one.
+// readDeclared reads one word for a hop, or a map of one for each name. A missing
+// value is nothing declared.
 func readDeclared(h *attribute.Hop, raw any) error {
 	if raw == nil {
 		return nil
 	}
+	names, byName := raw.(map[string]any)
+	if !byName {
+		var err error
+		h.Declared, err = declaredWord(raw)
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(names)) {
+		d, err := declaredWord(names[key])
+		if err != nil {
+			return fmt.Errorf("%q: %w", key, err)
+		}
+		if key == attribute.DefaultName {
+			h.Otherwise = d
+			continue
+		}
+		name, err := attribute.ParseHostname(key)
+		if err != nil {
+			return err
+		}
+		h.ByName = append(h.ByName, attribute.NameDeclared{Name: name, Declared: d})
+	}
+	return nil
+}
+
+// declaredWord takes a bare off, which may be the boolean false in YAML; none of
+// the other words is one.
+func declaredWord(raw any) (attribute.Declared, error) {
 	if off, isBool := raw.(bool); isBool && !off {
 		raw = "off"
 	}
 	text, ok := word(raw)
 	if !ok {
-		return errors.New("want off, optional or required")
+		return attribute.NotDeclared, errors.New("want off, optional, required or passthrough, or one of them for each name")
 	}
-	var err error
-	h.Declared, err = attribute.ParseDeclared(text)
-	return err
+	return attribute.ParseDeclared(text)
 }
 
 // hopPairs reads the short form; pairs of one name make one hop.
@@ -164,17 +190,11 @@ func addAddress(h *attribute.Hop, s string) error {
 }
 
 func addHostname(h *attribute.Hop, s string) error {
-	name := strings.ToLower(strings.TrimSuffix(s, "."))
-	plain := strings.TrimPrefix(name, "*.")
-	valid := plain != "" && len(plain) <= 253 && !strings.HasPrefix(plain, ".")
-	for _, c := range plain {
-		valid = valid && (c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z')
+	name, err := attribute.ParseHostname(s)
+	if err == nil {
+		h.Hostnames = append(h.Hostnames, name)
 	}
-	if !valid {
-		return fmt.Errorf("%q is not a host name such as www.contoso.test or *.contoso.test (write names beyond ASCII in their xn-- form)", s)
-	}
-	h.Hostnames = append(h.Hostnames, attribute.Hostname(name))
-	return nil
+	return err
 }
 
 func addCertificate(h *attribute.Hop, s string) error {

@@ -108,6 +108,23 @@ func formatPeriod(d time.Duration) string {
 	return s
 }
 
+// writeDeclared writes one word, or one for each name.
+func writeDeclared(b *strings.Builder, h *attribute.Hop) {
+	if len(h.ByName) == 0 && h.Otherwise == attribute.NotDeclared {
+		if h.Declared != attribute.NotDeclared {
+			fmt.Fprintf(b, "    declared: %s\n", quote(h.Declared.String()))
+		}
+		return
+	}
+	b.WriteString("    declared:\n")
+	for _, n := range h.ByName {
+		fmt.Fprintf(b, "      %s: %s\n", quote(string(n.Name)), quote(n.Declared.String()))
+	}
+	if h.Otherwise != attribute.NotDeclared {
+		fmt.Fprintf(b, "      %s: %s\n", attribute.DefaultName, quote(h.Otherwise.String()))
+	}
+}
+
 func writeHops(b *strings.Builder, hops attribute.Hops) {
 	for _, h := range hops {
 		fmt.Fprintf(b, "  - name: %s\n", quote(h.Name))
@@ -123,8 +140,6 @@ func writeHops(b *strings.Builder, hops attribute.Hops) {
 		if len(h.Certificates) > 0 {
 			fmt.Fprintf(b, "    certificates: %s\n", flow(h.Certificates, func(d [32]byte) string { return hex.EncodeToString(d[:]) }))
 		}
-		if h.Declared != attribute.NotDeclared {
-			fmt.Fprintf(b, "    declared: %s\n", quote(h.Declared.String()))
-		}
+		writeDeclared(b, &h)
 	}
 }

@@ -115,7 +115,9 @@ type askerLine struct {
 	First    string         `json:"first,omitempty"`
 	Last     string         `json:"last,omitempty"`
 	Declared string         `json:"declared,omitempty"`
+	Of       string         `json:"declared_of,omitempty"`
 	Agrees   *bool          `json:"agrees,omitempty"`
+	Compared string         `json:"agreement,omitempty"`
 	Causes   []causeMember  `json:"causes,omitempty"`
 }
 

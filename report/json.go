@@ -111,7 +111,7 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 		Kind: "asker", AskedBy: parse.EndName(a.Addr), Name: a.Hop, SNI: a.SNI,
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),
-		Declared: a.Declared.String(), Agrees: agrees(a),
+		Declared: a.Declared.String(), Of: a.DeclaredOf, Agrees: agrees(a), Compared: a.Agreement(),
 		Causes: causes(a.Causes),
 	})
 }

@@ -169,9 +169,11 @@ func (l *Log) Asker(a *attribute.Asker) error {
 	e.Int("full", a.Full).Int("asked", a.Asked).Int("not_asked", a.NotAsked)
 	e.Int("resumed", a.Resumed).Int("unknown", a.Unknown).Int("prompts", a.Prompts)
 	str(e, "declared", a.Declared.String())
+	str(e, "declared_of", a.DeclaredOf)
 	if a.Agrees != attribute.Unknown {
 		e.Bool("agrees", a.Agrees == attribute.Yes)
 	}
+	str(e, "agreement", a.Agreement())
 	if len(a.Causes) > 0 {
 		ids := make([]string, len(a.Causes))
 		for i := range a.Causes {

@@ -53,7 +53,10 @@ func (s scene) play(w Writer) error {
 
 // declaredHops say of one endpoint what it should do.
 func declaredHops() attribute.Hops {
-	return attribute.Hops{{Name: "gateway", Kind: "apim", Declared: attribute.DeclaredOff}}
+	return attribute.Hops{{
+		Name: "gateway", Kind: "apim", Otherwise: attribute.DeclaredOff,
+		ByName: []attribute.NameDeclared{{Name: "shop.fabrikam.test", Declared: attribute.DeclaredOptional}},
+	}}
 }
 
 // Endpoints of the scenes.

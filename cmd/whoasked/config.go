@@ -96,11 +96,16 @@ hops names endpoints, and every output uses the names:
       addresses: [198.18.0.20:443, 198.18.2.0/24, "[2001:db8::20]:443"]
       hostnames: [www.contoso.test, "*.fabrikam.test"]
       certificates: [the SHA-256 fingerprint of the leaf certificate]
-      declared: off      # or optional, required: answers say whether they agree
+      declared: off      # or optional, required, passthrough
 
 A hop with addresses is only ever one of those; its host names and certificates
 then tell apart hops that share an address. Without addresses either of them is
 enough. The longest prefix wins, then a named port, then the certificate, then
-the longest host name. In a variable or flag: gateway=198.18.0.20:443.`)
+the longest host name. Answers say whether what is declared and what was seen
+agree; it may also be declared of single names, default being all others and none:
+
+      declared: {www.contoso.test: required, "*.fabrikam.test": off, default: off}
+
+In a variable or flag: gateway=198.18.0.20:443.`)
 	return b.String()
 }
