@@ -15,96 +15,126 @@ import (
 	"time"
 )
 
-// recordDemo names the environment variable with the file to write the capture
-// of "whoasked demo" to. cmd/whoasked/demo/README.md tells its story.
+// recordDemo names the environment variable with the directory to write the
+// captures of "whoasked demo" to. cmd/whoasked/demo/README.md tells their story.
 const recordDemo = "WHOASKED_RECORD_DEMO"
 
-// maxDemo is how long the file may become, in bytes: it is in every binary.
+// maxDemo is how long one file may become, in bytes: it is in every binary.
 const maxDemo = 60 << 10
 
-// TestRecordDemo records the capture of "whoasked demo" and checks that it tells
-// what it is meant to.
+// demoStatus is what the portal's page loads from the API.
+const demoStatus = "/status"
+
+// TestRecordDemo records the captures of "whoasked demo", at the client and
+// behind the gateway, and checks that they tell what they are meant to.
 func TestRecordDemo(t *testing.T) {
-	path := os.Getenv(recordDemo)
-	if path == "" {
-		t.Skip("records nothing unless " + recordDemo + " names a file")
+	dir := os.Getenv(recordDemo)
+	if dir == "" {
+		t.Skip("records nothing unless " + recordDemo + " names a directory")
 	}
-	if !filepath.IsAbs(path) {
-		t.Fatalf("%s=%s: name the file by an absolute path", recordDemo, path)
+	if !filepath.IsAbs(dir) {
+		t.Fatalf("%s=%s: name the directory by an absolute path", recordDemo, dir)
 	}
 	chromium := Browsers()[0]
-	l := New(t, append(chromium.Tools(), "nginx", "curl", "tshark")...)
-	cas := l.demoPKI()
+	l := New(t, append(chromium.Tools(), "nginx", "haproxy", "curl", "go")...)
+	c := NewChain(t)
+	cas, portalID, apiID := l.demoPKI()
+	l.Net = &Net{Client: c.Client, Server: c.Middle}
+	site := l.ServeSites("TLSv1.2 TLSv1.3", cas, Site{Name: api, Mode: Optional, Identity: apiID}, Site{Name: start, Identity: portalID, Mode: NotAsked},
+		Site{Name: portal, Mode: NotAsked, Identity: portalID, Body: fmt.Sprintf(`<p><img src="https://%s%s" alt="status">`, api, demoStatus)})
+	edge(l, c, "\n server apim 198.18.1.30:443\n")
+	l.Net = &Net{Client: c.Client, Server: c.Edge} // the names lead to the gateway
 	screen := l.NewScreen()
-	site := l.ServeSites("TLSv1.2 TLSv1.3", cas, Site{portal, Optional}, Site{api, NotAsked}, Site{start, NotAsked})
 	// While it starts, a browser opens connections that it does not use: that is
 	// another story.
 	browser := chromium.Visit(l, screen, "https://"+start+"/", l.PKI.ClientRSA)
-	l.demoServed(site, start, 1)
-	raw := filepath.Join(l.Dir, "demo-raw.pcap")
-	capture := StartCapture(t, l.Net.Client, Device, raw)
-
-	l.demoCurl("https://" + api + "/")
-	l.demoServed(site, api, 1)
-	l.demoCurl("-H", "Connection: close", "https://"+portal+"/", "https://"+portal+"/")
-	l.demoCurl("--tls-max", "1.2", "https://"+portal+"/")
-	l.demoServed(site, portal, 3)
-	screen.demoOpen(t, api)
-	l.demoServed(site, api, 2)
-	truth := visitTruth{Asked: true, Outcome: "cancelled", Started: time.Now()}
-	screen.demoOpen(t, portal)
-	truth.Seen = screen.WaitDialog(t)
-	time.Sleep(2 * think)
-	truth.Ended = time.Now()
-	screen.Press(t, "Escape")
-	page := l.demoServed(site, portal, 4)
-	truth.Verify, truth.Served = page.Verify, page.Time
+	l.demoServed(site, start, "/", 1)
+	at := map[string]Point{"client": c.Points[0], "appgw": c.Points[1]}
+	running := make(map[string]*Capture)
+	for name, p := range at {
+		running[name] = StartCapture(t, p.At, p.Device, filepath.Join(l.Dir, name+"-raw.pcap"))
+	}
+	truth := l.demoStory(t, site, screen)
 	browser.Stop()
-
-	capture.Stop(t)
-	pcap := filepath.Join(l.Dir, "demo.pcap")
-	// The datagram that ended the capture is not part of the story.
-	out, err := exec.Command("tcpdump", "-r", raw, "-w", pcap, fmt.Sprintf("tcp port %d and host %s and host %s",
-		portalPort, l.Net.Client.Addr, l.Net.Server.Addr)).CombinedOutput()
-	if err != nil {
-		t.Fatalf("tcpdump: %v\n%s", err, out)
+	for name, r := range running {
+		r.Stop(t)
+		keepTCP(t, r.Path, filepath.Join(l.Dir, name+".pcap"))
 	}
 	for _, r := range site.Requests(t) {
 		t.Logf("%+v", r)
 	}
+	checkDemo(t, l, truth, filepath.Join(l.Dir, "client.pcap"), filepath.Join(l.Dir, "appgw.pcap"))
+	for name := range at {
+		if !t.Failed() {
+			compress(t, filepath.Join(l.Dir, name+".pcap"), filepath.Join(dir, name+".pcap.gz"))
+		}
+	}
+}
+
+// demoStory is what happens in front of the captures.
+func (l *Lab) demoStory(t *testing.T, site *Portal, screen *Screen) visitTruth {
+	l.demoCurl("https://" + portal + "/")
+	l.demoServed(site, portal, "/", 1)
+	l.demoCurl("-H", "Connection: close", "https://"+api+demoStatus, "https://"+api+demoStatus)
+	l.demoCurl("--tls-max", "1.2", "https://"+api+demoStatus)
+	l.demoServed(site, api, demoStatus, 3)
+	truth := visitTruth{Asked: true, Outcome: "cancelled", Started: time.Now()}
+	screen.demoOpen(t, portal)
+	truth.Seen = screen.WaitDialog(t)
+	time.Sleep(2 * think)
+	if keep := os.Getenv("WHOASKED_LAB_KEEP"); keep != "" {
+		screen.Save(t, filepath.Join(keep, "demo.png"))
+	}
+	truth.Ended = time.Now()
+	screen.Press(t, "Escape")
+	answer := l.demoServed(site, api, demoStatus, 4)
+	truth.Verify, truth.Served = answer.Verify, answer.Time
 	truth.Seconds = truth.Ended.Sub(truth.Seen).Seconds()
 	t.Logf("the dialog was up for %.2f s", truth.Seconds)
-	checkDemo(t, l, pcap, truth)
-	if !t.Failed() {
-		compress(t, pcap, path)
+	return truth
+}
+
+// keepTCP copies a capture without the datagram that ended it, which is not part
+// of the story.
+func keepTCP(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("tcpdump", "-r", from, "-w", to, fmt.Sprintf("tcp port %d", portalPort)).CombinedOutput(); err != nil {
+		t.Fatalf("tcpdump: %v\n%s", err, out)
 	}
 }
 
 // demoPKI replaces the PKI of the lab by one whose names make sense to a person,
-// and returns the file of the authorities that the portal names.
-func (l *Lab) demoPKI() string {
+// and returns the file of the authorities that the API names, and what portal
+// and API show. Each has a certificate of its own: a browser would use one
+// connection for both names otherwise (RFC 9113 §9.1.1).
+func (l *Lab) demoPKI() (cas string, portalID, apiID *Identity) {
 	l.T.Helper()
 	m := &mint{t: l.T, dir: l.dir("demo-pki")}
 	servers, devices, staff := m.ca("Contoso Server CA"), m.ca("Contoso Device CA"), m.ca("Contoso Staff CA")
-	key := m.rsa()
-	tmpl := m.template(portal)
-	tmpl.NotAfter = tmpl.NotBefore.AddDate(1, 0, 0)
-	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	tmpl.DNSNames = []string{portal, api, start}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, servers.cert, key.Public(), servers.key)
-	m.check(err)
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	m.check(err)
+	server := func(names ...string) *Identity {
+		key := m.rsa()
+		tmpl := m.template(names[0])
+		tmpl.NotAfter = tmpl.NotBefore.AddDate(1, 0, 0)
+		tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		tmpl.DNSNames = names
+		der, err := x509.CreateCertificate(rand.Reader, tmpl, servers.cert, key.Public(), servers.key)
+		m.check(err)
+		secret, err := x509.MarshalPKCS8PrivateKey(key)
+		m.check(err)
+		return &Identity{
+			Cert: m.write(names[0]+".pem", pemBlock("CERTIFICATE", der)),
+			Key:  m.write(names[0]+".key", pemBlock("PRIVATE KEY", secret)),
+		}
+	}
+	portalID, apiID = server(portal, start), server(api)
 	l.PKI = &PKI{
-		Dir:      m.dir,
-		ServerCA: m.write("server-ca.pem", servers.pem),
-		ServerRSA: Identity{
-			Cert: m.write("portal.pem", pemBlock("CERTIFICATE", der)),
-			Key:  m.write("portal.key", pemBlock("PRIVATE KEY", secret)),
-		},
+		Dir:       m.dir,
+		ServerCA:  m.write("server-ca.pem", servers.pem),
+		ServerRSA: *portalID,
 		ClientRSA: m.leaf(devices, "robin", "Robin's laptop", m.rsa(), false),
 	}
-	return m.write("client-cas.pem", append(devices.pem[:len(devices.pem):len(devices.pem)], staff.pem...))
+	cas = m.write("client-cas.pem", append(devices.pem[:len(devices.pem):len(devices.pem)], staff.pem...))
+	return cas, portalID, apiID
 }
 
 func pemBlock(kind string, der []byte) []byte {
@@ -129,25 +159,24 @@ func (s *Screen) demoOpen(t *testing.T, name string) {
 
 // demoServed waits until a page was served n times in all and the connections
 // are closed. It returns the last request.
-func (l *Lab) demoServed(site *Portal, name string, n int) (last Request) {
+func (l *Lab) demoServed(site *Portal, name, path string, n int) (last Request) {
 	l.T.Helper()
 	if !poll(30*time.Second, func() bool {
 		count := 0
 		for _, r := range site.Requests(l.T) {
-			if r.SNI == name && r.Path == "/" {
+			if r.SNI == name && r.Path == path {
 				count, last = count+1, r
 			}
 		}
 		return count == n
 	}) {
-		l.T.Fatalf("%s was not served %d times in half a minute", name, n)
+		l.T.Fatalf("%s%s was not served %d times in half a minute", name, path, n)
 	}
 	if !l.Net.Client.WaitQuiet(l.T, 30*time.Second) {
 		l.T.Fatal("connections stay open")
 	}
 	return last
 }
-
 func compress(t *testing.T, from, to string) {
 	t.Helper()
 	data, err := os.ReadFile(from)

@@ -24,8 +24,10 @@ const portalPort = 443
 
 // Site is a virtual host.
 type Site struct {
-	Name string
-	Mode Mode
+	Name     string
+	Mode     Mode
+	Identity *Identity // nil for the one that all share
+	Body     string    // HTML below the first line of the page
 }
 
 // Portal is an nginx with sites at one address, told apart by SNI.
@@ -59,13 +61,17 @@ func (l *Lab) ServeSites(protocols, clientCA string, sites ...Site) *Portal {
 		fmt.Fprintf(&b, "%s_temp_path %s/%s;\n", temp, dir, temp)
 	}
 	for _, s := range sites {
+		id := &l.PKI.ServerRSA
+		if s.Identity != nil {
+			id = s.Identity
+		}
 		fmt.Fprintf(&b, "server { listen %s:%d ssl http2; server_name %s; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols %s;\n",
-			l.Net.Server.Addr, portalPort, s.Name, l.PKI.ServerRSA.Cert, l.PKI.ServerRSA.Key, protocols)
+			l.Net.Server.Addr, portalPort, s.Name, id.Cert, id.Key, protocols)
 		if s.Mode != NotAsked {
 			fmt.Fprintf(&b, "ssl_verify_client %s; ssl_client_certificate %s;\n", pick(s.Mode == Required, "on", "optional"), clientCA)
 		}
-		b.WriteString("location = /favicon.ico { return 204; }\n" +
-			"location / { return 200 '<!DOCTYPE html><title>$host</title><p>Client certificate: $ssl_client_verify'; } }\n")
+		fmt.Fprintf(&b, "location = /favicon.ico { return 204; }\n"+
+			"location / { return 200 '<!DOCTYPE html><title>$host</title><p>Client certificate: $ssl_client_verify%s'; } }\n", s.Body)
 	}
 	b.WriteString("}\n")
 	conf := filepath.Join(dir, "nginx.conf")

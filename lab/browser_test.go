@@ -81,7 +81,7 @@ func (v visit) test(t *testing.T, l *Lab, s *Screen, b Browser, version uint16) 
 	protocol := pick(version == tls.VersionTLS13, "TLSv1.3", "TLSv1.2")
 	truth := visitTruth{Browser: b.Name, Version: protocol, Scenario: v.name, Asked: v.mode != NotAsked, Outcome: v.outcome}
 	pcap := filepath.Join(l.Dir, fmt.Sprintf("browser-%s-%s-%s.pcap", b.Name, v.name, protocol))
-	site := l.ServeSites(protocol, l.PKI.ClientCA, Site{portal, v.mode})
+	site := l.ServeSites(protocol, l.PKI.ClientCA, Site{Name: portal, Mode: v.mode})
 	capture := StartCapture(t, l.Net.Client, Device, pcap)
 	truth.Started = time.Now()
 	p := b.Visit(l, s, "https://"+portal+"/", v.ids(l.PKI)...)

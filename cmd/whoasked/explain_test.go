@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite docs/causes.md")
+var update = flag.Bool("update", false, "rewrite what docs/ holds of output")
 
 // TestCausesDoc keeps docs/causes.md in step with the table.
 func TestCausesDoc(t *testing.T) {
