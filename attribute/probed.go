@@ -31,6 +31,10 @@ func (d Demand) String() string {
 	return [...]string{"unknown", "not-requested", "optional", "required-by-http", "required-by-tls", "accepted", "refused"}[d]
 }
 
+// statusMisdirected of RFC 9110 §15.5.20: the server does not answer for the name
+// on this connection.
+const statusMisdirected = 421
+
 // Trial is what a probe knows of its connection beside the verdict: it is an
 // end of it.
 type Trial struct {
@@ -50,20 +54,26 @@ type Trial struct {
 // Demand tells how much the server wants a certificate, and what shows it.
 func (t *Trial) Demand() (Demand, string) {
 	switch {
+	case t.Verdict.Asked == No && t.refuses():
+		// As where Host leads to a server that would have asked, and SNI did not.
+		return DemandNone, fmt.Sprintf("but HTTP status %d speaks of a certificate", t.Status)
 	case t.Verdict.Asked == No:
 		return DemandNone, ""
 	case t.Verdict.Asked == Unknown:
 		return DemandUnknown, t.Verdict.Reason
 	case t.Presented:
 		return t.presented()
-	case t.Verdict.When != InHandshake:
-		// The request came for what was asked for by HTTP. What the client library
-		// makes of it is not what a browser would.
-		return DemandUnknown, "the request came " + laterWords(t.Verdict.When) + "; what follows without a certificate was not tried"
+	case t.Verdict.When == AfterHandshake:
+		// The client libraries cannot answer it.
+		return DemandUnknown, laterWords(t.Verdict.When) + "; what follows without a certificate was not tried"
 	case t.Verdict.Required == Yes:
 		return DemandTLS, t.Failure
 	case t.refuses():
 		return DemandHTTP, fmt.Sprintf("HTTP status %d", t.Status)
+	case t.Status == statusMisdirected:
+		return DemandUnknown, "TLS went on, and HTTP status 421 leaves open what the server wants for this name"
+	case t.Verdict.When == InRenegotiation && t.Status >= 400:
+		return DemandUnknown, laterWords(t.Verdict.When) + fmt.Sprintf("; HTTP status %d does not say whether for lack of one", t.Status)
 	case t.Through:
 		return DemandOptional, t.passed()
 	}
@@ -72,9 +82,9 @@ func (t *Trial) Demand() (Demand, string) {
 
 func laterWords(w When) string {
 	if w == InRenegotiation {
-		return "by renegotiation, after the HTTP request"
+		return "the request came by renegotiation, after the HTTP request"
 	}
-	return "by post-handshake authentication, after the HTTP request"
+	return "the request came by post-handshake authentication, after the HTTP request"
 }
 
 func (t *Trial) presented() (Demand, string) {

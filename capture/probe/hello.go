@@ -91,7 +91,7 @@ func (p *Prober) goClient(t *tap, pr *Probe, s tls.ClientSessionCache) client {
 		c.ClientSessionCache = s
 	}
 	if pr.ALPN != "" {
-		c.NextProtos = []string{pr.ALPN}
+		c.NextProtos = pr.protocols()
 	}
 	return goClient{tls.Client(t, c)}
 }
@@ -167,6 +167,16 @@ func (h Hello) spec(pr *Probe) (*utls.ClientHelloSpec, error) {
 	return &spec, nil
 }
 
+// protocols is what ALPN offers: HTTP/2 only with HTTP/1.1 behind it, as all
+// clients do it. Servers without HTTP/2 choose http/1.1 even if it was not
+// offered (httpd), or refuse (nginx), neither of which a browser meets.
+func (pr *Probe) protocols() []string {
+	if pr.ALPN == "h2" {
+		return []string{"h2", "http/1.1"}
+	}
+	return []string{pr.ALPN}
+}
+
 // adjust fits an extension to the probe; false leaves it out.
 func (pr *Probe) adjust(e utls.TLSExtension) bool {
 	tls13 := pr.Version >= tls.VersionTLS13
@@ -181,7 +191,7 @@ func (pr *Probe) adjust(e utls.TLSExtension) bool {
 	case *utls.KeyShareExtension, *utls.PSKKeyExchangeModesExtension, *utls.GREASEEncryptedClientHelloExtension:
 		return tls13
 	case *utls.ALPNExtension:
-		e.AlpnProtocols = []string{pr.ALPN}
+		e.AlpnProtocols = pr.protocols()
 		return pr.ALPN != ""
 	case *utls.ApplicationSettingsExtension, *utls.ApplicationSettingsExtensionNew:
 		return pr.ALPN == "h2"

@@ -23,7 +23,8 @@ type Probe struct {
 	ServerName string
 	// Version is the only TLS version offered, a value of crypto/tls.
 	Version uint16
-	// ALPN is what is offered: "h2", "http/1.1", or empty for no extension.
+	// ALPN is what is offered: "h2" (with http/1.1 behind it), "http/1.1", or empty
+	// for no extension.
 	ALPN string
 	// Resume asks for a second connection that resumes the session of a first.
 	Resume bool

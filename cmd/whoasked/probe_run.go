@@ -336,19 +336,3 @@ func (p *probing) take(sum *attribute.Probed, a *probe.Attempt) error {
 func answered(a *probe.Attempt) bool {
 	return a.Handshake != nil && a.Handshake.ServerHello != nil
 }
-
-// failure says in which step a connection failed, and how.
-func failure(a *probe.Attempt) string {
-	if a.Err == nil {
-		return ""
-	}
-	text := a.Err.Error()
-	var ne net.Error
-	switch {
-	case errors.As(a.Err, &ne) && ne.Timeout():
-		text = "no answer in time"
-	case a.Stage == probe.StageRequest && strings.Contains(text, "EOF"):
-		text = "the server closed the connection"
-	}
-	return a.Stage.String() + ": " + text
-}
