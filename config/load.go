@@ -192,6 +192,9 @@ func badValue(s *setting, raw any, origin string, err error) *Problem {
 	if !ok {
 		return &Problem{Text: fmt.Sprintf("bad value for %s (%s): %v", s.key, origin, err)}
 	}
+	if _, private := err.(unrepeated); private {
+		return &Problem{Text: fmt.Sprintf("bad value for %s (%s): %v", s.key, origin, err)}
+	}
 	return &Problem{Text: fmt.Sprintf("bad value %q for %s (%s): %v", text, s.key, origin, err)}
 }
 

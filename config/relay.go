@@ -15,18 +15,22 @@ import (
 
 // Relay says what whoasked relay does.
 type Relay struct {
-	Listen     []string // ADDRESS:PORT
-	To         []string // HOST:PORT or one of Ways; for all of Listen, or for each its own
-	Allow      []attribute.Range
-	Targets    []Target
-	KeepSource bool
-	Ports      []uint16 // that redirect and tproxy take
-	Interface  string   // that they come in by, empty for any
-	Resolver   string   // ADDRESS:PORT, empty for the system's
-	Timeout    time.Duration
-	Handshake  time.Duration
-	Idle       time.Duration
-	Drain      time.Duration
+	Listen      []string // ADDRESS:PORT
+	To          []string // HOST:PORT or one of Ways; for all of Listen, or for each its own
+	Allow       []attribute.Range
+	Targets     []Target
+	AcceptProxy []attribute.Range // who begins with a PROXY header
+	SendProxy   string            // "no", "v1" or "v2"
+	Via         Via
+	ViaLogin    string // where USER:PASSWORD is, not what
+	KeepSource  bool
+	Ports       []uint16 // that redirect and tproxy take
+	Interface   string   // that they come in by, empty for any
+	Resolver    string   // ADDRESS:PORT, empty for the system's
+	Timeout     time.Duration
+	Handshake   time.Duration
+	Idle        time.Duration
+	Drain       time.Duration
 
 	MaxConnections int
 	MaxPerClient   int

@@ -43,6 +43,8 @@ func plain(value any) string {
 	switch v := value.(type) {
 	case string:
 		return quote(v)
+	case Via:
+		return quote(v.String())
 	case Bytes:
 		return formatSize(v)
 	case time.Duration:

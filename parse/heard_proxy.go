@@ -16,6 +16,44 @@ const (
 	proxy1Max   = 107 // a line of version 1, with its end (§2.1)
 )
 
+// ProxyHeader reads the PROXY header that b begins with, of version 1 or 2: its
+// length and the addresses it tells, nil if it tells none. The reply is
+// ReplyPending while more bytes are needed and ReplyForeign if it is none.
+func ProxyHeader(b []byte) (n int, told *Proxied, r Reply) {
+	if len(b) == 0 {
+		return 0, nil, ReplyPending
+	}
+	var l listener
+	for _, v := range []struct {
+		starts sign
+		tongue tongue
+	}{
+		{startsProxy2(Opener, b), tongue{cutProxy2, takeProxy2}},
+		{startsProxy1(Opener, b), tongue{cutProxy1, takeProxy1}},
+	} {
+		switch v.starts {
+		case signNo:
+			continue
+		case signNeedMore:
+			return 0, nil, ReplyPending
+		}
+		switch n := v.tongue.cut(&l, Opener, b); {
+		case n < 0 || n > MaxProxyHeader:
+			return 0, nil, ReplyForeign
+		case n == 0 || n > len(b):
+			return 0, nil, ReplyPending
+		default:
+			v.tongue.take(&l, Opener, b[:n])
+			return n, l.proxied, ReplyGo
+		}
+	}
+	return 0, nil, ReplyForeign
+}
+
+// MaxProxyHeader bounds a header that ProxyHeader reads: addresses and what a
+// proxy adds to them, such as the certificate of a client.
+const MaxProxyHeader = 16 << 10
+
 func startsProxy1(from Side, b []byte) sign {
 	if from == Accepter {
 		return signNo

@@ -64,7 +64,11 @@ var preambles = []Preamble{
 	{Name: "http-upgrade", // heard as HTTP
 		Steps: []Step{{sayUpgrade, awaitHTTP(101, 101)}}},
 	{Name: "socks5", starts: startsSocks5, tongue: tongue{cutSocks5, takeSocks5},
-		Steps: []Step{{say("\x05\x01\x00"), awaitSocks5Method}, {saySocks5, awaitSocks5}}},
+		Steps: []Step{{say("\x05\x01\x00"), awaitSocks5Method(0)}, {saySocks5, awaitSocks5}}},
+	{Name: "socks5-password", // heard as SOCKS5
+		Steps: []Step{
+			{say("\x05\x01\x02"), awaitSocks5Method(socksPassword)}, {saySocks5Password, awaitSocks5Password}, {saySocks5, awaitSocks5},
+		}},
 	{Name: "socks4", starts: startsSocks4, tongue: tongue{cutSocks4, takeSocks4},
 		Steps: []Step{{saySocks4, awaitSocks4}}},
 	{Name: "socks4a", // heard as SOCKS4

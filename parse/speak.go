@@ -2,6 +2,7 @@ package parse
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -18,6 +19,17 @@ type Call struct {
 	// Source and Dest are the addresses to be told in a PROXY header; the header
 	// of a Call without them says that the proxy speaks for itself.
 	Source, Dest netip.AddrPort
+	// User and Password are for proxies that want them; none if User is empty.
+	User, Password string
+}
+
+// Public is the call without the password, as a record of the dialogue may hold
+// it.
+func (c Call) Public() Call {
+	if c.User != "" {
+		c.Password = ""
+	}
+	return c
 }
 
 // Step is one exchange of a dialogue.
@@ -156,8 +168,16 @@ func awaitTag(yes, no string) func([]byte) (int, Reply) {
 	}
 }
 
+// sayConnect asks an HTTP proxy for a tunnel (RFC 9110 §9.3.6), with the Basic
+// scheme (RFC 7617) if it is to know who asks.
 func sayConnect(c Call) []byte {
-	return fmt.Appendf(nil, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", c.Target, c.Target)
+	b := fmt.Appendf(nil, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", c.Target, c.Target)
+	if c.User != "" {
+		b = append(b, "Proxy-Authorization: Basic "...)
+		b = base64.StdEncoding.AppendEncode(b, []byte(c.User+":"+c.Password))
+		b = append(b, "\r\n"...)
+	}
+	return append(b, "\r\n"...)
 }
 
 // sayUpgrade asks for TLS in the mandatory way (RFC 2817 §3.2).

@@ -66,9 +66,18 @@ func saySocks5(c Call) []byte {
 	return binary.BigEndian.AppendUint16(b, port)
 }
 
-func awaitSocks5Method(b []byte) (int, Reply) {
+// saySocks5Password names the user (RFC 1929 §2).
+func saySocks5Password(c Call) []byte {
+	if c.User == "" || len(c.User) > 255 || len(c.Password) > 255 {
+		return nil
+	}
+	b := append([]byte{1, byte(len(c.User))}, c.User...)
+	return append(append(b, byte(len(c.Password))), c.Password...)
+}
+
+func awaitSocks5Password(b []byte) (int, Reply) {
 	switch {
-	case len(b) > 0 && b[0] != 5:
+	case len(b) > 0 && b[0] != 1:
 		return 0, ReplyForeign
 	case len(b) < 2:
 		return 0, ReplyPending
@@ -76,6 +85,21 @@ func awaitSocks5Method(b []byte) (int, Reply) {
 		return 2, ReplyRefused
 	}
 	return 2, ReplyGo
+}
+
+// awaitSocks5Method takes the choice of the one method that was offered.
+func awaitSocks5Method(method byte) func([]byte) (int, Reply) {
+	return func(b []byte) (int, Reply) {
+		switch {
+		case len(b) > 0 && b[0] != 5:
+			return 0, ReplyForeign
+		case len(b) < 2:
+			return 0, ReplyPending
+		case b[1] != method:
+			return 2, ReplyRefused
+		}
+		return 2, ReplyGo
+	}
 }
 
 func awaitSocks5(b []byte) (int, Reply) {

@@ -9,15 +9,17 @@ import (
 // byte, and lets the listener hear the same: it must name the row.
 func TestSpeak(t *testing.T) {
 	call := Call{
+		User: "eve", Password: "s3cret",
 		Host: "contoso.test", Target: "portal.contoso.test:443",
 		Source: netip.MustParseAddrPort("198.18.0.10:40000"), Dest: netip.MustParseAddrPort("198.18.0.20:443"),
 	}
 	replies := map[string][]string{
 		"proxy-v1": {""}, "proxy-v2": {""}, "mysql": {mysqlGreeting, ""},
-		"http-connect": {"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"},
-		"http-upgrade": {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: TLS/1.2\r\n\r\n"},
-		"socks5":       {"\x05\x00", "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"},
-		"socks4":       {"\x00\x5a\x00\x00\x00\x00\x00\x00"}, "socks4a": {"\x00\x5a\x00\x00\x00\x00\x00\x00"},
+		"http-connect":    {"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"},
+		"http-upgrade":    {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: TLS/1.2\r\n\r\n"},
+		"socks5":          {"\x05\x00", "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"},
+		"socks5-password": {"\x05\x02", "\x01\x00", "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"},
+		"socks4":          {"\x00\x5a\x00\x00\x00\x00\x00\x00"}, "socks4a": {"\x00\x5a\x00\x00\x00\x00\x00\x00"},
 		"postgresql": {"S"}, "ldap": {"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00"},
 		"rdp":  {"\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x01\x08\x00\x01\x00\x00\x00"},
 		"tds":  {string(tdsReply(1))},
@@ -66,7 +68,11 @@ func TestSpeak(t *testing.T) {
 			continue
 		}
 		h, _ := feed(NewParser(Options{}), append(chunks, tls...))
-		if h.Preamble != row.Name || len(h.Requests) != 1 {
+		want := row.Name
+		if want == "socks5-password" {
+			want = "socks5"
+		}
+		if h.Preamble != want || len(h.Requests) != 1 {
 			t.Errorf("%s is heard as %q", row.Name, h.Preamble)
 		}
 	}
@@ -85,6 +91,7 @@ func TestRefused(t *testing.T) {
 		{"http-connect", "HTTP/1.1 407 No\r\n\r\n", ReplyRefused}, {"http-connect", "SSH-2.0-x\r\n", ReplyForeign},
 		{"http-upgrade", "HTTP/1.1 200 OK\r\n\r\n", ReplyRefused},
 		{"socks5", "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00", ReplyRefused}, {"socks5", "HTTP/1.0 400", ReplyForeign},
+		{"socks5-password", "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", ReplyRefused},
 		{"socks4", "\x00\x5b\x00\x00\x00\x00\x00\x00", ReplyRefused},
 		{"postgresql", "N", ReplyRefused}, {"postgresql", "H", ReplyForeign},
 		{"ldap", "\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00", ReplyRefused}, {"ldap", "HTTP/1.0", ReplyForeign},

@@ -20,6 +20,8 @@ type Target struct {
 	Port uint16
 	// Chosen says that the operator chose it, not the client.
 	Chosen bool
+	// Original says that Addr is where the client's packets were going.
+	Original bool
 	// answer tells the client what became of it, with the address reached; nil
 	// where the way in has no words for it.
 	answer func(reached netip.AddrPort, err error) error
@@ -39,6 +41,17 @@ func (t Target) String() string {
 type upstream struct {
 	*net.TCPConn
 	addr netip.AddrPort
+	talk []spoken // with a proxy
+	// unread is what came of the stream with the proxy's answer.
+	unread []byte
+}
+
+// reached is the address to tell a client: none if only a proxy knows it.
+func (u upstream) reached() netip.AddrPort {
+	if len(u.talk) > 0 {
+		return netip.AddrPort{}
+	}
+	return u.addr
 }
 
 // Dial says how to connect onward. Zero values stand for the defaults.
@@ -50,6 +63,10 @@ type Dial struct {
 	// KeepSource connects onward from the client's address, which needs rights,
 	// and that the answers come this way (TPROXY).
 	KeepSource bool
+	// Proxy is what connections go through; nil for none.
+	Proxy *Proxy
+	// Header is said to what was reached, in front of the stream.
+	Header Header
 	// Targets names where clients may go; empty for everywhere.
 	Targets []Rule
 }
@@ -62,10 +79,26 @@ func (d Dial) orDefault() Dial {
 	return d
 }
 
-// connect connects onward.
+// connect connects onward, and says the header.
 func (d *Dial) connect(ctx context.Context, g *guard, c *client, t Target) (upstream, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
+	way := d.direct
+	if d.Proxy != nil {
+		way = d.through
+	}
+	up, err := way(ctx, g, c, t)
+	if err == nil && d.Header != HeaderNone {
+		if _, err = up.Write(d.Header.say(c, t)); err != nil {
+			_ = up.Close()
+			return upstream{}, err
+		}
+	}
+	return up, err
+}
+
+// direct connects without a proxy.
+func (d *Dial) direct(ctx context.Context, g *guard, c *client, t Target) (upstream, error) {
 	if t.Addr.IsValid() {
 		return d.one(ctx, g, c, t, t.Addr)
 	}
@@ -110,5 +143,5 @@ func (d *Dial) one(ctx context.Context, g *guard, c *client, t Target, to netip.
 		_ = conn.Close()
 		return upstream{}, fmt.Errorf("no TCP connection to %s", to)
 	}
-	return upstream{tcp, to}, nil
+	return upstream{TCPConn: tcp, addr: to}, nil
 }

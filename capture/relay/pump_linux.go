@@ -42,11 +42,11 @@ func (p *pump) run() error {
 	if p.out, err = p.dst.SyscallConn(); err != nil {
 		return err
 	}
-	if p.from == parse.Opener && len(p.s.head) > 0 {
-		if err := p.pass(p.s.head); err != nil {
+	if head := p.s.head[p.from]; len(head) > 0 {
+		if err := p.pass(head); err != nil {
 			return err
 		}
-		p.s.head = nil
+		p.s.head[p.from] = nil
 	}
 	for {
 		if err := p.in.Read(p.readFn); err != nil {

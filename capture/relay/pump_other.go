@@ -23,10 +23,7 @@ func newPump(s *session, from parse.Side) *pump {
 func (p *pump) run() error {
 	buf := p.s.r.buffers.get()
 	defer p.s.r.buffers.put(buf)
-	b := p.s.head
-	if p.from != parse.Opener {
-		b = nil
-	}
+	b := p.s.head[p.from]
 	for {
 		if len(b) > 0 {
 			if !p.s.settled.Load() {

@@ -38,6 +38,9 @@ type Options struct {
 	Limits  Limits
 	// Clients says who may connect; nil for everybody who can.
 	Clients func(netip.Addr) bool
+	// Proxies says which clients are proxies that begin with a PROXY header; nil
+	// for none.
+	Proxies func(netip.Addr) bool
 	// WholeRecords hands the bodies of application data records to the parser
 	// too, which a parser with keys needs.
 	WholeRecords bool
@@ -285,7 +288,7 @@ func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from net
 	up, err := r.opts.Dial.connect(ctx, &r.guard, c, t)
 	if t.answer != nil {
 		c.told = err != nil
-		if sayErr := t.answer(up.addr, err); err == nil && sayErr != nil {
+		if sayErr := t.answer(up.reached(), err); err == nil && sayErr != nil {
 			_ = up.Close()
 			refuse(conn)
 			return
@@ -302,6 +305,11 @@ func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from net
 
 // target asks the way in where a client wants to go, for so long only.
 func (r *Relay) target(ctx context.Context, e *Entry, c *client) (Target, error) {
+	if r.speaks(c.addr) {
+		if err := c.readHeader(r.opts.Limits.Handshake); err != nil {
+			return Target{}, err
+		}
+	}
 	if !e.Way.Reads {
 		return e.Way.Target(ctx, c)
 	}

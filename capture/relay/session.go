@@ -21,7 +21,7 @@ type session struct {
 	flow   parse.Flow
 	number int             // Chunk.Conn
 	conns  [2]*net.TCPConn // by Side: the client's and the upstream's
-	head   []byte          // of the client's stream, read by the way in
+	head   [2][]byte       // of each stream, read before it was forwarded
 
 	pending [2]pending  // guarded by the tap's lock
 	settled atomic.Bool // the rest is of no interest
@@ -38,10 +38,16 @@ type session struct {
 
 // newSession begins to tell about a connection to the upstream reached.
 func newSession(r *Relay, c *client, up upstream, via string) *session {
-	s := &session{r: r, conns: [2]*net.TCPConn{c.TCPConn, up.TCPConn}, head: c.head}
+	s := &session{r: r, conns: [2]*net.TCPConn{c.TCPConn, up.TCPConn}, head: [2][]byte{append(c.head, c.unread...), up.unread}}
 	s.flow = parse.Flow{Via: via, Addrs: [2]netip.AddrPort{c.addr, up.addr}}
 	s.seenAt = time.Now()
 	r.tap.open(s)
+	if len(c.header) > 0 {
+		r.tap.said(s, parse.Opener, c.header)
+	}
+	for _, t := range up.talk {
+		r.tap.said(s, t.from, t.data)
+	}
 	r.counts.relayed.Add(1)
 	return s
 }

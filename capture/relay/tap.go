@@ -106,6 +106,13 @@ func (t *tap) data(s *session, from parse.Side, b []byte) {
 	}
 }
 
+// said copies what was said in front of a stream.
+func (t *tap) said(s *session, from parse.Side, b []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.put(s, from, time.Now(), b)
+}
+
 // put enters data if there is room for it.
 func (t *tap) put(s *session, from parse.Side, now time.Time, b []byte) {
 	p, q := &s.pending[from], t.filling

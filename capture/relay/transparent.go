@@ -15,7 +15,7 @@ func Redirected() Way {
 		if err != nil {
 			return Target{}, fmt.Errorf("where the connection wanted to go is not known: %w", err)
 		}
-		return Target{Addr: to}, nil
+		return Target{Addr: to, Original: true}, nil
 	}}
 }
 
@@ -24,7 +24,7 @@ func Redirected() Way {
 // to. Linux only.
 func Transparent() Way {
 	return Way{Name: "tproxy", Transparent: true, Target: func(_ context.Context, c *client) (Target, error) {
-		return Target{Addr: addrPort(c.LocalAddr())}, nil
+		return Target{Addr: addrPort(c.LocalAddr()), Original: true}, nil
 	}}
 }
 

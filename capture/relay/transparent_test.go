@@ -149,6 +149,14 @@ func testTransparent(t *testing.T, wayTo func(target string) Way, connect connec
 	clients.Wait()
 	r.endedConn(t, connections)
 	r.wait(t)
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		mu.Lock() // the relay may be done with a connection before its server has read all of it
+		n := len(atServer)
+		mu.Unlock()
+		if n == connections {
+			break
+		}
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	for i, p := range pairs {

@@ -31,6 +31,7 @@ const (
 	KindUnreachable      // there is no way to the target
 	KindTimeout          // the target did not answer in time
 	KindDial             // connecting failed otherwise
+	KindProxy            // the upstream proxy refused
 	KindVanished         // an end of a relayed connection is not there any more
 	KindAccept           // accepting failed
 	numKinds
@@ -48,6 +49,7 @@ var kinds = [numKinds]struct{ name, text, hint string }{
 	KindUnreachable: {"relay-upstream-unreachable", "an upstream cannot be reached", ""},
 	KindTimeout:     {"relay-upstream-timeout", "an upstream did not answer in time", ""},
 	KindDial:        {"relay-upstream-failed", "connecting to an upstream failed", ""},
+	KindProxy:       {"relay-proxy-refused", "an upstream proxy did not connect", "if it wants a name and password: --via-login"},
 	KindVanished:    {"relay-vanished", "an end of a connection vanished", ""},
 	KindAccept:      {"relay-accept", "clients could not be accepted", "raise the limit on open files"},
 }
@@ -88,10 +90,13 @@ func (t *Trouble) Note() capture.Note {
 // dialKind sorts an error of connecting.
 func dialKind(err error) Kind {
 	var refusal *refusal
+	var proxy *proxyRefusal
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &refusal):
 		return KindTarget
+	case errors.As(err, &proxy):
+		return KindProxy
 	case errors.As(err, &dns):
 		return KindDNS
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+
+	"whoasked/parse"
 )
 
 // Way is a way in: how a client says where it wants to go.
@@ -19,11 +21,24 @@ type Way struct {
 // client is an accepted connection.
 type client struct {
 	*net.TCPConn
-	addr netip.AddrPort
+	addr   netip.AddrPort
+	header []byte         // in front of all: of the PROXY protocol
+	behind *parse.Proxied // what it told; nil for nothing
+	unread []byte         // read with the header
 	// head is what the way in has read of the stream to be forwarded.
 	head []byte
 	// told says that it has been given the reason why it is not relayed.
 	told bool
+}
+
+// Read gives what was read too early first.
+func (c *client) Read(b []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(b, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
+	return c.TCPConn.Read(b)
 }
 
 // leave ends a connection that is not relayed: in order if the client was told

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -87,6 +89,9 @@ func relayed(ctx context.Context, c *config.Config, t *terminal) error {
 		return err
 	}
 	o := relayOptions(&c.Relay, entries)
+	if err := throughProxies(&c.Relay, &o); err != nil {
+		return err
+	}
 	o.WholeRecords = len(c.Keylog) > 0
 	r := relay.New(o)
 	for i := range entries {
@@ -123,6 +128,12 @@ func checkRelay(c *config.Relay) error {
 	if n := len(c.To); n != 1 && n != len(c.Listen) {
 		return withHint(fmt.Errorf("%d --listen but %d --to", len(c.Listen), n), "give --to once for all, or one for each --listen")
 	}
+	if c.Via.At != "" && c.KeepSource {
+		return errors.New("--keep-source has no meaning with --via: the proxy connects from its own address")
+	}
+	if c.Via.At == "" && c.ViaLogin != "" {
+		return withHint(errors.New("--via-login without a proxy"), "name it: --via http://HOST:PORT")
+	}
 	for i, address := range c.Listen {
 		if netip.MustParseAddrPort(address).Addr().IsLoopback() {
 			continue
@@ -134,6 +145,31 @@ func checkRelay(c *config.Relay) error {
 			return withHint(fmt.Errorf("clients of %s could go anywhere", address), "say where they may go, for instance --targets '*.contoso.test:443'")
 		}
 	}
+	return nil
+}
+
+// throughProxies adds the proxies in front and behind to the options.
+func throughProxies(c *config.Relay, o *relay.Options) error {
+	if len(c.AcceptProxy) > 0 {
+		o.Proxies = func(a netip.Addr) bool { return within(c.AcceptProxy, netip.AddrPortFrom(a, 0)) }
+	}
+	switch c.SendProxy {
+	case "v1":
+		o.Dial.Header = relay.Header1
+	case "v2":
+		o.Dial.Header = relay.Header2
+	}
+	if c.Via.At == "" {
+		return nil
+	}
+	p := &relay.Proxy{SOCKS: c.Via.SOCKS, At: c.Via.At}
+	if c.ViaLogin != "" {
+		var err error
+		if p.User, p.Password, err = config.ReadLogin(c.ViaLogin); err != nil {
+			return withHint(fmt.Errorf("no name and password for the proxy: %w", err), "--via-login FILE names a file whose first line is USER:PASSWORD")
+		}
+	}
+	o.Dial.Proxy = p
 	return nil
 }
 
@@ -150,11 +186,36 @@ func relayEntries(ctx context.Context, c *config.Relay) ([]relay.Entry, error) {
 		}
 		l, err := relay.Listen(ctx, address, way)
 		if err != nil {
-			return nil, err
+			closeEntries(entries)
+			return nil, listenHint(err, address)
 		}
 		entries = append(entries, relay.Entry{Listener: l, Way: way})
 	}
 	return entries, nil
+}
+
+// listenHint says what may help where a socket cannot be opened.
+func listenHint(err error, address string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return withHint(err, "another program listens there; take another port, or find it: %s", "ss -ltnp sport = :"+portOf(address))
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return withHint(err, "give an address of this machine: ip -brief address")
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return withHint(err, "ports below 1024 and tproxy take a privilege: sudo, or CAP_NET_BIND_SERVICE and CAP_NET_ADMIN")
+	}
+	return err
+}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+func closeEntries(entries []relay.Entry) {
+	for i := range entries {
+		_ = entries[i].Listener.Close()
+	}
 }
 
 func relayWay(to string) (relay.Way, error) {
