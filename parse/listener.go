@@ -142,9 +142,13 @@ func (l *listener) message(from Side, rest []byte) (int, turn) {
 		found, more := recognise(from, work, false)
 		switch {
 		case found != nil:
-			// What the other side said before is heard first, whatever the split.
-			l.row, e.buf = found, e.buf[:old]
+			// What the other side said before is heard first, whatever the split;
+			// then what this one did.
+			kept := e.buf[:old]
+			l.row, e.buf = found, nil
 			l.settle(from.Other())
+			e.buf = kept
+			l.settle(from)
 			return 0, turnStay
 		case !more:
 			e.odd = !looksLikeTLS(work)
