@@ -29,10 +29,16 @@ const sentinelPort = 9
 // file and returns once tcpdump listens.
 func StartCapture(t testing.TB, ns Namespace, device, path string) *Capture {
 	t.Helper()
+	return startCapture(t, ns, device, path, "tcp")
+}
+
+// startCapture captures the packets that a filter of tcpdump lets through.
+func startCapture(t testing.TB, ns Namespace, device, path, filter string) *Capture {
+	t.Helper()
 	c := &Capture{Path: path, ns: ns, device: device}
 	c.proc = Start(t, ns.Command("tcpdump", "-i", device, "-w", path, "-U", "-s", "0",
 		"-n", "-Z", "root", "-B", "65536", "--immediate-mode",
-		fmt.Sprintf("tcp or udp dst port %d", sentinelPort)))
+		fmt.Sprintf("%s or udp dst port %d", filter, sentinelPort)))
 	c.proc.WaitFor(t, "listening on")
 	return c
 }

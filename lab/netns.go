@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -106,7 +107,12 @@ const (
 
 // sockets returns local port and state of the TCP sockets in the namespace.
 func (ns Namespace) sockets() (ports []uint16, states []string, err error) {
-	out, err := ns.Command("cat", "/proc/net/tcp", "/proc/net/tcp6").Output()
+	return ns.socketsOf("tcp")
+}
+
+// socketsOf is sockets for "tcp" or "udp".
+func (ns Namespace) socketsOf(protocol string) (ports []uint16, states []string, err error) {
+	out, err := ns.Command("cat", "/proc/net/"+protocol, "/proc/net/"+protocol+"6").Output()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the sockets of %s: %w", ns.Name, err)
 	}
@@ -118,7 +124,7 @@ func (ns Namespace) sockets() (ports []uint16, states []string, err error) {
 		_, hex, _ := strings.Cut(f[1], ":")
 		port, err := strconv.ParseUint(hex, 16, 16)
 		if err != nil {
-			return nil, nil, fmt.Errorf("odd line in /proc/net/tcp: %q", line)
+			return nil, nil, fmt.Errorf("odd line in /proc/net/%s: %q", protocol, line)
 		}
 		ports, states = append(ports, uint16(port)), append(states, f[3])
 	}
@@ -149,6 +155,21 @@ func (ns Namespace) WaitListen(t testing.TB, ports ...int) {
 	})
 	if len(missing) > 0 {
 		t.Fatalf("nothing listens on %v after a minute", missing)
+	}
+}
+
+// WaitBound waits until every UDP port is bound.
+func (ns Namespace) WaitBound(t testing.TB, ports ...int) {
+	t.Helper()
+	var bound []uint16
+	if !poll(time.Minute, func() bool {
+		var err error
+		if bound, _, err = ns.socketsOf("udp"); err != nil {
+			t.Fatal(err)
+		}
+		return !slices.ContainsFunc(ports, func(p int) bool { return !slices.Contains(bound, uint16(p)) })
+	}) {
+		t.Fatalf("of the UDP ports %v only %v are bound after a minute", ports, bound)
 	}
 }
 

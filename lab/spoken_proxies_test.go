@@ -1,0 +1,101 @@
+//go:build linux
+
+package lab
+
+import (
+	"fmt"
+	"strings"
+)
+
+// targets starts servers of TLS alone, one that does not ask and one that does.
+func targets(l *Lab, next func() int) (ports [2]int) {
+	for i, mode := range []Mode{NotAsked, Optional} {
+		ports[i] = next()
+		id := l.PKI.ServerRSA
+		args := []string{"s_server", "-accept", fmt.Sprintf("%s:%d", l.Net.Server.Addr, ports[i]), "-quiet", "-cert", id.Cert, "-key", id.Key}
+		if mode != NotAsked {
+			args = append(args, "-CAfile", l.PKI.ClientCA, "-verify", "2")
+		}
+		l.start("openssl", args...)
+	}
+	return ports
+}
+
+// throughProxies are connections through HTTP and SOCKS proxies at the server's
+// address, and behind a load balancer that tells whom it stands for.
+func throughProxies(l *Lab, next func() int) (all []*spoken, listen []int) {
+	target := targets(l, next)
+	server := l.Net.Server.Addr.String()
+	http, socks, dante := next(), next(), next()
+	listen = append(listen, target[0], target[1], http, socks, dante)
+	l.start("tinyproxy", "-d", "-c", l.File("tinyproxy.conf", fmt.Sprintf("Port %d\nListen %s\nTimeout 20\nMaxClients 50\nLogLevel Critical\n", http, server)))
+	l.start("microsocks", "-i", server, "-p", fmt.Sprint(socks))
+	l.start("danted", "-f", l.File("dante.conf", fmt.Sprintf("logoutput: stderr\ninternal: %s port = %d\nexternal: %s\nclientmethod: none\nsocksmethod: none\n"+
+		"user.privileged: root\nuser.unprivileged: nobody\n"+
+		"client pass {\n from: 0/0 to: 0/0\n}\nsocks pass {\n from: 0/0 to: 0/0\n}\n", server, dante, server)))
+	all = cases("connect-tinyproxy", func(c *spoken, asks, tls13 bool) {
+		c.preamble, c.target, c.by = "http-connect", fmt.Sprintf("%s:%d", server, target[btoi(asks)]), http
+		c.client(l, tls13, "-proxy", fmt.Sprintf("%s:%d", server, http), "-connect", c.target)
+	})
+	for _, way := range []struct {
+		name, preamble string
+		port           int
+		args           []string
+	}{
+		{"socks5-microsocks", "socks5", socks, []string{"-x", "socks5://"}},
+		{"socks5-dante", "socks5", dante, []string{"-x", "socks5://"}},
+		{"socks4-dante", "socks4", dante, []string{"-x", "socks4://"}},
+	} {
+		all = append(all, cases(way.name, func(c *spoken, asks, tls13 bool) {
+			to := target[btoi(asks)]
+			c.preamble, c.target, c.by = way.preamble, fmt.Sprintf("%s:%d", server, to), way.port
+			c.command = append([]string{"curl", "-sSk", "-m", "10", "--http1.1", "--tls-max", pick(tls13, "1.3", "1.2"), "--resolve", fmt.Sprintf("%s:%d:%s", c.sni, to, server),
+				fmt.Sprintf("https://%s:%d/", c.sni, to)}, way.args...)
+			c.command[len(c.command)-1] += fmt.Sprintf("%s:%d", server, way.port)
+			if c.cert {
+				c.command = append(c.command, "--cert", l.PKI.ClientRSA.Cert, "--key", l.PKI.ClientRSA.Key)
+			}
+		})...)
+	}
+	balanced, ports := throughBalancer(l, next)
+	return append(all, balanced...), append(listen, ports...)
+}
+
+// throughBalancer are connections that an HAProxy beside the client passes on to
+// an nginx, with a PROXY header in front. Only the leg between the two is
+// captured.
+func throughBalancer(l *Lab, next func() int) (all []*spoken, listen []int) {
+	id := l.PKI.ServerRSA
+	behind := [2]int{next(), next()}
+	var web, balance strings.Builder
+	fmt.Fprintf(&web, "daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log;\nevents {}\nhttp { access_log off;\n", l.Dir)
+	for _, temp := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&web, "%s_temp_path %s/nginx-%s;\n", temp, l.Dir, temp)
+	}
+	for asks, port := range behind {
+		fmt.Fprintf(&web, "server { listen %s:%d ssl proxy_protocol; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2 TLSv1.3;\n",
+			l.Net.Server.Addr, port, id.Cert, id.Key)
+		if asks == 1 {
+			fmt.Fprintf(&web, "ssl_verify_client optional; ssl_client_certificate %s;\n", l.PKI.ClientCA)
+		}
+		web.WriteString("location / { return 200 ok; } }\n")
+	}
+	web.WriteString("}\n")
+	l.start("nginx", "-p", l.Dir, "-e", l.Dir+"/nginx.log", "-c", l.File("nginx.conf", web.String()))
+	balance.WriteString("defaults\n mode tcp\n timeout connect 5s\n timeout client 10s\n timeout server 10s\n")
+	var fronts []int
+	for _, version := range []struct{ name, word string }{{"proxy-v1", "send-proxy"}, {"proxy-v2", "send-proxy-v2"}} {
+		front := [2]int{next(), next()}
+		for asks, port := range front {
+			fmt.Fprintf(&balance, "listen l%d\n bind 127.0.0.1:%d\n server s %s:%d %s\n", port, port, l.Net.Server.Addr, behind[asks], version.word)
+		}
+		fronts = append(fronts, front[:]...)
+		all = append(all, cases(version.name, func(c *spoken, asks, tls13 bool) {
+			c.preamble, c.proxied, c.by = version.name, true, behind[btoi(asks)]
+			c.client(l, tls13, "-connect", fmt.Sprintf("127.0.0.1:%d", front[btoi(asks)]))
+		})...)
+	}
+	Start(l.T, l.Net.Client.Command("haproxy", "-db", "-f", l.File("haproxy.cfg", balance.String())))
+	l.Net.Client.WaitListen(l.T, fronts...)
+	return all, behind[:]
+}
