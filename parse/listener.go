@@ -142,13 +142,9 @@ func (l *listener) message(from Side, rest []byte) (int, turn) {
 		found, more := recognise(from, work, false)
 		switch {
 		case found != nil:
-			// What the other side said before is heard first, whatever the split;
-			// then what this one did.
-			kept := e.buf[:old]
-			l.row, e.buf = found, nil
+			// What the other side said before is heard first, whatever the split.
+			l.row, e.buf = found, e.buf[:old]
 			l.settle(from.Other())
-			e.buf = kept
-			l.settle(from)
 			return 0, turnStay
 		case !more:
 			e.odd = !looksLikeTLS(work)
@@ -160,7 +156,7 @@ func (l *listener) message(from Side, rest []byte) (int, turn) {
 		}
 	}
 	switch {
-	case n < 0 || n > 0 && n <= old: // the latter after a change of mind, by what the other side said
+	case n < 0:
 		return len(rest), turnDeaf
 	case len(work) < maxHeard && (n == 0 || n > len(work)):
 		if old == 0 {
@@ -179,8 +175,13 @@ func (l *listener) message(from Side, rest []byte) (int, turn) {
 	} else {
 		e.taken++
 	}
-	clear(e.buf) // it may have held a password
-	e.buf = e.buf[:0]
+	// Of bytes kept before the row was known, some may be of the next message.
+	kept := copy(e.buf, e.buf[min(n, old):old])
+	clear(e.buf[kept:]) // it may have held a password
+	e.buf = e.buf[:kept]
+	if kept > 0 || n == old {
+		return 0, turn
+	}
 	if n > have {
 		e.skip, e.after, turn = n-have, turn, turnStay
 	}
