@@ -1,12 +1,14 @@
 package report
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"whoasked/attribute"
+	"whoasked/parse"
 )
 
 // row is what the table keeps of a connection.
@@ -22,7 +24,8 @@ type row struct {
 	when           attribute.When
 	reply          attribute.Reply
 	reason         string
-	ech            bool // sni may be a public stand-in
+	before         string // what a preamble says of the ends, empty for nothing
+	ech            bool   // sni may be a public stand-in
 	// same: the reason is that of the row above; set by table.
 	same bool
 }
@@ -33,6 +36,7 @@ func newRow(c *attribute.Connection) row {
 		id: c.ID, sameAs: c.SameAs, start: c.Start, capture: c.Capture, client: c.Client, server: c.Server,
 		hop: tidy(c.Hop), sni: tidy(serverName(c)), asked: v.Asked, resumed: v.Resumed,
 		when: v.When, reply: v.Reply, reason: tidy(v.Reason),
+		before: tidy(beforeTLS(c)),
 	}
 	if sh := c.ServerHello; sh != nil {
 		r.version = strings.TrimPrefix(sh.Version.String(), "TLS ")
@@ -45,6 +49,19 @@ func newRow(c *attribute.Connection) row {
 		r.ech = sh.Version.IsTLS13() && c.ClientHello != nil && c.ClientHello.ECH
 	}
 	return r
+}
+
+// beforeTLS says whom a PROXY header names as the client, and what a proxy was
+// asked for.
+func beforeTLS(c *attribute.Connection) string {
+	var parts []string
+	if p := c.Proxied; p != nil {
+		parts = append(parts, fmt.Sprintf("for %s, says a PROXY header", parse.EndName(p.Source)))
+	}
+	if c.Target != "" {
+		parts = append(parts, fmt.Sprintf("to %s, as the client asked a proxy", c.Target))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // order is in which answers are listed, and kept if there are too many.

@@ -106,6 +106,9 @@ func (t *Text) table(p *page) {
 	for i := range rows {
 		r := &rows[i]
 		p.line(0, answerStyle(r.asked), g.line(i+1))
+		if r.before != "" {
+			p.para(5, aside, r.before)
+		}
 		if r.reason != "" && !r.same {
 			p.para(5, doubt, "because "+r.reason)
 		}
