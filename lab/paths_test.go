@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -86,7 +87,9 @@ type tour struct {
 	// taken before some of them.
 	visits  []string
 	between map[int]func()
-	proxied bool // through the explicit proxy on the edge
+	proxied bool     // through the explicit proxy on the edge
+	paths   []string // what to request, in turn; none for /
+	extra   []string // arguments for curl
 	// named: the addresses of each hop are configured as one; between visits there
 	// is a pause, as legs that end TLS are told by when they were open.
 	named bool
@@ -236,12 +239,25 @@ func tours() []tour {
 			visits: repeat(2, portalName), named: true, proxied: true, askers: []string{"198.18.1.30:443 " + portalName},
 			want: map[string]int{"198.18.0.10 → edge (did not ask) → middle (ASKED)" + not: 2},
 		},
+		{
+			name: "inspecting proxy with an exception",
+			build: func(l *Lab, c *Chain) {
+				gates(l, c, l.asking(), l.silent())
+				explicit(l, c, l.PKI.ServerEC.Name, shopName)
+			},
+			visits: repeat(2, portalName, shopName), named: true, proxied: true,
+			askers: []string{"198.18.1.30:443 " + portalName, "198.18.1.30:443 " + shopName},
+			want: map[string]int{
+				"198.18.0.10 → edge (did not ask) → middle (ASKED)" + not:        2,
+				"198.18.0.10 → edge (passes through) → middle (ASKED)" + reaches: 2,
+			},
+		},
 	}
 }
 
 // explicit starts the proxy of gopeer on the edge.
-func explicit(l *Lab, c *Chain, identity string) {
-	Start(l.T, c.Edge.Command(l.goPeer(), "proxy", "198.18.0.20:3128", l.PKI.Dir, identity))
+func explicit(l *Lab, c *Chain, identity string, bypassed ...string) {
+	Start(l.T, c.Edge.Command(l.goPeer(), append([]string{"proxy", "198.18.0.20:3128", l.PKI.Dir, identity}, bypassed...)...))
 	c.Edge.WaitListen(l.T, 3128)
 }
 
@@ -249,13 +265,15 @@ func explicit(l *Lab, c *Chain, identity string) {
 // all of them, and from all but one: what is missing may cost an answer and
 // never make a wrong one.
 func TestPaths(t *testing.T) {
-	base := New(t, "haproxy", "curl", "nft", "go")
+	base := New(t, "apache2", "haproxy", "curl", "nft", "go")
 	program := buildProgram(t, base)
 	nothing := base.File("nothing.yaml", "hops: []\n")
 	named := base.File("hops.yaml", "hops:\n- name: edge\n  addresses: [198.18.0.20, 198.18.1.20]\n"+
 		"- name: middle\n  addresses: [198.18.1.30, 198.18.2.30]\n")
 	all := tours()
 	rollOut(&all)
+	hidden(&all)
+	onPaths(&all)
 	for _, s := range all {
 		t.Run(s.name, func(t *testing.T) {
 			l := base.With(t)
@@ -302,6 +320,42 @@ func rollOut(all *[]tour) {
 	})
 }
 
+// hidden adds scenarios in which each visit comes back and resumes its session,
+// which is not asked then.
+func hidden(all *[]tour) {
+	for _, max := range []string{"1.2", "1.3"} {
+		*all = append(*all, tour{
+			name: "resumption hides it in TLS " + max,
+			build: func(l *Lab, c *Chain) {
+				gates(l, c, l.asking(), l.silent())
+				edge(l, c, "\n server next 198.18.1.30:443\n")
+			},
+			visits: repeat(2, portalName), extra: []string{"--tls-max", max, "-H", "Connection: close", "https://" + portalName + "/"},
+			askers: []string{"198.18.1.30:443 " + portalName}, findings: []string{"resumption"},
+			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED)" + reaches: 2, passes + " → 198.18.1.30:443 (did not ask)": 2},
+		})
+	}
+}
+
+// onPaths adds scenarios of an httpd that asks on some paths only, behind an
+// edge that passes TLS through: by renegotiation, or after the handshake.
+func onPaths(all *[]tour) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		at := fmt.Sprintf("198.18.1.30:%d", byPath(version).Port)
+		*all = append(*all, tour{
+			name: pick(version == tls.VersionTLS12, "renegotiation on a path", "post-handshake on a path"),
+			build: func(l *Lab, c *Chain) {
+				l.Net = &Net{Client: c.Client, Server: c.Middle}
+				serveByPath(l)
+				edge(l, c, "\n server next "+at+"\n")
+			},
+			visits: repeat(4, portalName), paths: []string{pathFree, pathMaybe},
+			askers: []string{at + " " + portalName},
+			want:   map[string]int{passes + " → " + at + " (ASKED)" + reaches: 2, passes + " → " + at + " (did not ask)": 2},
+		})
+	}
+}
+
 // walk makes the client's visits, one connection each.
 func (s *tour) walk(l *Lab, c *Chain) {
 	l.T.Helper()
@@ -312,8 +366,13 @@ func (s *tour) walk(l *Lab, c *Chain) {
 		if s.named && i > 0 {
 			time.Sleep(500 * time.Millisecond)
 		}
-		args := []string{"-sSk", "--http1.1", "-o", "/dev/null", "-w", "status %{http_code}", "https://" + sni + "/",
+		path := "/"
+		if len(s.paths) > 0 {
+			path = s.paths[i%len(s.paths)]
+		}
+		args := []string{"-sSk", "--http1.1", "-o", "/dev/null", "-w", "status %{http_code}", "https://" + sni + path,
 			"--resolve", sni + ":443:198.18.0.20"}
+		args = append(args, s.extra...)
 		if s.proxied {
 			args = append(args, "--proxy", "http://198.18.0.20:3128")
 		} else {

@@ -3,7 +3,7 @@
 //
 //	gopeer serve ADDRESS PKI port,version,mode,suite,identity,clientCA...
 //	gopeer dial ADDRESS PKI KEYLOG < jobs
-//	gopeer proxy ADDRESS PKI IDENTITY   (- for one that does not inspect)
+//	gopeer proxy ADDRESS PKI IDENTITY [HOST...]   (- for one that does not inspect; HOSTs are not inspected)
 //	gopeer flood ADDRESS SNI CONNECTIONS WORKERS PAGES
 package main
 
@@ -19,8 +19,8 @@ func main() {
 		err = serve(os.Args[2], os.Args[3], os.Args[4:])
 	case len(os.Args) == 5 && os.Args[1] == "dial":
 		err = dial(os.Args[2], os.Args[3], os.Args[4], os.Stdin, os.Stdout)
-	case len(os.Args) == 5 && os.Args[1] == "proxy":
-		err = proxy(os.Args[2], os.Args[3], os.Args[4])
+	case len(os.Args) > 4 && os.Args[1] == "proxy":
+		err = proxy(os.Args[2], os.Args[3], os.Args[4], os.Args[5:])
 	case len(os.Args) == 7 && os.Args[1] == "flood":
 		err = flood(os.Args[2], os.Args[3], os.Args[4:])
 	default:

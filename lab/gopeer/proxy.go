@@ -6,13 +6,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
 // proxy is an explicit proxy: it answers CONNECT and passes on what follows or,
 // with the identity of a server, ends TLS itself and opens a session of its own,
-// as a proxy does that inspects what passes.
-func proxy(address, pki, identity string) error {
+// as a proxy does that inspects what passes; what goes to the hosts in bypassed
+// it leaves alone.
+func proxy(address, pki, identity string, bypassed []string) error {
 	var cert *tls.Certificate
 	if identity != "-" {
 		c, err := load(pki, identity)
@@ -33,13 +35,13 @@ func proxy(address, pki, identity string) error {
 		go func() {
 			defer c.Close()
 			_ = c.SetDeadline(time.Now().Add(15 * time.Second))
-			tunnel(c, cert)
+			tunnel(c, cert, bypassed)
 		}()
 	}
 }
 
 // tunnel serves one client. A failure is the client's business.
-func tunnel(c net.Conn, cert *tls.Certificate) {
+func tunnel(c net.Conn, cert *tls.Certificate, bypassed []string) {
 	r, err := http.ReadRequest(bufio.NewReader(c))
 	if err != nil || r.Method != http.MethodConnect {
 		return
@@ -53,11 +55,11 @@ func tunnel(c net.Conn, cert *tls.Certificate) {
 		return
 	}
 	client, server := c, to
-	if cert != nil {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			return
-		}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		return
+	}
+	if cert != nil && !slices.Contains(bypassed, host) {
 		client = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*cert}})
 		server = tls.Client(to, &tls.Config{ServerName: host, InsecureSkipVerify: true}) // the lab's CA is not installed
 	}
