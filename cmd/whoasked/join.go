@@ -7,13 +7,21 @@ import (
 	"whoasked/capture"
 )
 
-// join joins the legs seen into paths, reports these and what tells asked from
-// not asked, and notes in askers which of them only pass TLS through.
-func (l *line) join(askers []attribute.Asker) ([]capture.Note, error) {
-	if l.legs == nil {
-		return nil, nil
+// join joins the legs seen into paths, reports the dialogs, the paths and what
+// tells asked from not asked, and notes in askers which of them only pass TLS
+// through.
+func (l *line) join(prompts []attribute.Prompt, askers []attribute.Asker) ([]capture.Note, error) {
+	j := new(attribute.Joined)
+	var left int64
+	if l.legs != nil {
+		j, left = l.legs.Join(), l.legs.Left()
 	}
-	j := l.legs.Join()
+	prompts = j.Dialogs(prompts, askers)
+	for i := range prompts {
+		if err := l.out.Prompt(&prompts[i]); err != nil {
+			return nil, err
+		}
+	}
 	for i := range j.Paths {
 		if err := l.out.Path(&j.Paths[i]); err != nil {
 			return nil, err
@@ -25,7 +33,7 @@ func (l *line) join(askers []attribute.Asker) ([]capture.Note, error) {
 		}
 	}
 	j.Mark(askers)
-	return joinNotes(j, l.legs.Left()), nil
+	return joinNotes(j, left), nil
 }
 
 // joinNotes tells what joining has to say of the captures.

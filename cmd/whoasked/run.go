@@ -181,12 +181,7 @@ func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, er
 // finish reports what only the end can tell.
 func (l *line) finish(notes []capture.Note) error {
 	prompts, askers := l.book.Finish()
-	for i := range prompts {
-		if err := l.out.Prompt(&prompts[i]); err != nil {
-			return err
-		}
-	}
-	joinNotes, err := l.join(askers)
+	joinNotes, err := l.join(prompts, askers)
 	if err != nil {
 		return err
 	}
