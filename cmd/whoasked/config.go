@@ -106,6 +106,6 @@ agree; it may also be declared of single names, default being all others and non
 
       declared: {www.contoso.test: required, "*.fabrikam.test": off, default: off}
 
-In a variable or flag: gateway=198.18.0.20:443.`)
+whoasked hops import makes hops out of exports. In a variable or flag: gateway=198.18.0.20:443.`)
 	return b.String()
 }

@@ -40,9 +40,10 @@ var arrows = map[string]struct {
 	},
 	"capture/live": {own: []string{"parse", "capture"}, foreign: []string{"github.com/cilium/ebpf", "golang.org/x/net", "golang.org/x/sys"}},
 	"report":       {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
-	"config":       {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag"}},
+	"config":       {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag", "go.yaml.in/yaml/v3"}},
+	"declared":     {own: []string{"attribute"}, closed: []string{"net", "net/http", "os", "os/exec", "crypto/tls", "log", "sync", "context"}},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "config"},
+		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "config", "declared"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term", "github.com/DeRuina/timberjack",

@@ -76,6 +76,6 @@ func newRoot(t *terminal) *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRead(t), newWatch(t), newRelay(t), newProbe(t), newDemo(t), newExplain(), newConfig(t), newVersion(), newMan())
+	root.AddCommand(newRead(t), newWatch(t), newRelay(t), newProbe(t), newDemo(t), newExplain(), newHops(t), newConfig(t), newVersion(), newMan())
 	return root
 }

@@ -1,0 +1,86 @@
+package declared
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// node is a value of a JSON document and where it stands. What the resource
+// manager puts into "properties", az lifts out; a node has both alike.
+type node struct {
+	path string
+	v    any
+}
+
+func looksLikeJSON(data []byte) bool {
+	d := bytes.TrimSpace(data)
+	return len(d) > 0 && (d[0] == '{' || d[0] == '[' && json.Valid(d))
+}
+
+func parseJSON(data []byte) (node, error) {
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		return node{}, fmt.Errorf("not whole JSON: %w", err)
+	}
+	return node{"", v}, nil
+}
+
+// get returns a member, whatever the case of its name: az writes privateIpAddresses
+// where the resource manager writes privateIPAddresses. Null is no member.
+func (n node) get(key string) node {
+	for _, part := range []string{"", "properties"} {
+		m, ok := n.v.(map[string]any)
+		if ok && part != "" {
+			m, ok = m[part].(map[string]any)
+		}
+		if !ok {
+			continue
+		}
+		if v := m[key]; v != nil {
+			return node{n.at(key), v}
+		}
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if strings.EqualFold(k, key) && m[k] != nil {
+				return node{n.at(k), m[k]}
+			}
+		}
+	}
+	return node{n.at(key), nil}
+}
+
+func (n node) at(key string) string {
+	if n.path == "" {
+		return key
+	}
+	return n.path + "." + key
+}
+
+func (n node) there() bool { return n.v != nil }
+
+func (n node) text() string {
+	s, _ := n.v.(string)
+	return s
+}
+
+func (n node) flag() (value, known bool) {
+	value, known = n.v.(bool)
+	return value, known
+}
+
+func (n node) number() int {
+	f, _ := n.v.(float64)
+	return int(f)
+}
+
+func (n node) items() []node {
+	list, _ := n.v.([]any)
+	out := make([]node, len(list))
+	for i, v := range list {
+		out[i] = node{fmt.Sprintf("%s[%d]", n.path, i), v}
+	}
+	return out
+}
