@@ -80,6 +80,8 @@ type Prober struct {
 	Certificate *tls.Certificate
 	// Dial connects; nil is a plain TCP connection. A proxy is put in here.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Header is sent before anything else.
+	Header Header
 	// Request says that an HTTP request is sent where the target speaks HTTP.
 	Request bool
 }
@@ -148,6 +150,11 @@ func (p *Prober) talk(a *Attempt, t *tap, sessions tls.ClientSessionCache) {
 	}()
 	a.Stage = StagePreamble
 	t.SetDeadline(time.Now().Add(p.timeout()))
+	if h := p.Header.append(nil, t.flow.Addrs[0], t.flow.Addrs[1]); len(h) > 0 {
+		if _, a.Err = t.Write(h); a.Err != nil {
+			return
+		}
+	}
 	if a.Err = speak(t, a.Target.Preamble, a.Target.Host); a.Err != nil {
 		return
 	}

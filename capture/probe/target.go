@@ -17,10 +17,12 @@ type Target struct {
 	Path string // of a URL, with its query; "/" if none was given
 	// Preamble is what to say before TLS, as parse names it; empty for nothing.
 	Preamble string
+	// Mute: what follows TLS is no HTTP, and nothing is said in it.
+	Mute bool
 }
 
 // HTTP reports whether the target is taken to speak HTTP behind TLS.
-func (t Target) HTTP() bool { return t.Preamble == "" }
+func (t Target) HTTP() bool { return t.Preamble == "" && !t.Mute }
 
 // Addr returns the address that Host is, if it is one.
 func (t Target) Addr() (netip.Addr, bool) {
@@ -37,7 +39,7 @@ var schemes = map[string]struct {
 	port     uint16
 	preamble string
 }{
-	"https": {443, ""}, "wss": {443, ""}, "tls": {443, ""},
+	"https": {443, ""}, "wss": {443, ""},
 	"smtp": {25, "smtp"}, "submission": {587, "smtp"}, "lmtp": {24, "lmtp"},
 	"imap": {143, "imap"}, "pop3": {110, "pop3"}, "ftp": {21, "ftp"},
 	"nntp": {119, "nntp"}, "xmpp": {5222, "xmpp"}, "xmpp-server": {5269, "xmpp-server"},
@@ -45,6 +47,13 @@ var schemes = map[string]struct {
 	"postgres": {5432, "postgresql"}, "postgresql": {5432, "postgresql"},
 	"mysql": {3306, "mysql"}, "sieve": {4190, "sieve"}, "irc": {6667, "irc"},
 	"rdp": {3389, "rdp"}, "sqlserver": {1433, "tds"},
+}
+
+// mute are the schemes whose servers expect TLS at once and no HTTP in it (RFC
+// 8314 and kin): their port.
+var mute = map[string]uint16{
+	"tls": 443, "imaps": 993, "pop3s": 995, "smtps": 465, "submissions": 465, "ldaps": 636, "ftps": 990, "nntps": 563,
+	"ircs": 6697, "xmpps": 5223, "xmpps-server": 5270, "sips": 5061, "mqtts": 8883, "amqps": 5671, "rediss": 6379,
 }
 
 var errNoHost = errors.New("has no host")
@@ -70,10 +79,14 @@ func parseTarget(s string) (Target, error) {
 		return Target{}, errors.New("is neither a host, host:port nor a URL")
 	}
 	scheme, ok := schemes[u.Scheme]
-	if !ok {
+	muted := mute[u.Scheme]
+	if muted > 0 {
+		scheme.port = muted
+	}
+	if !ok && muted == 0 {
 		return Target{}, fmt.Errorf("has the scheme %s, which is not known", u.Scheme)
 	}
-	t := Target{Host: u.Hostname(), Port: scheme.port, Preamble: scheme.preamble, Path: u.RequestURI()}
+	t := Target{Host: u.Hostname(), Port: scheme.port, Preamble: scheme.preamble, Mute: muted > 0, Path: u.RequestURI()}
 	if t.Host == "" {
 		return Target{}, errNoHost
 	}

@@ -21,7 +21,8 @@ TLS 1.3, by the parser that reads captures.
 
 A target is a host, host:port, an address, or a URL; with - targets are read
 from standard input, one a line. The scheme says what to speak before TLS
-(smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp and others). A target that
+(smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp and others), or that TLS comes
+at once and holds no HTTP (imaps, smtps, ldaps and others; tls for any). A target that
 speaks HTTP is sent one GET request for the path, since some servers ask, or
 refuse, only then.
 
@@ -42,6 +43,7 @@ type probeFlags struct {
 	addresses, names, versions, alpn []string
 	resolver, as, proxy              string
 	clientCert, clientKey            string
+	header, headerSource, headerTo   string
 	repeat, parallel                 int
 	timeout, every                   time.Duration
 	resume, later, hops, rowsSet     bool
@@ -74,6 +76,9 @@ func newProbe(t *terminal) *cobra.Command {
 					return withHint(fmt.Errorf("probe takes no --%s: it chooses its connections itself", key), "--name is the server name to send, --address where to connect")
 				}
 			}
+			if loaded.Given("keylog") {
+				return withHint(errors.New("probe takes no --keylog: it has the keys of its own connections"), "whoasked read --keylog opens captures")
+			}
 			f.rowsSet = cmd.Flags().Changed("rows")
 			return runProbe(cmd.Context(), &loaded.Config, t, &f, args)
 		},
@@ -93,6 +98,9 @@ func newProbe(t *terminal) *cobra.Command {
 	fs.StringVar(&f.proxy, "proxy", "", "go through the proxy at `URL`: http://HOST:PORT (CONNECT) or socks5://HOST:PORT")
 	fs.StringVar(&f.clientCert, "client-cert", "", "answer requests with the certificate chain in `FILE` (PEM, or PKCS #12 as .p12 or .pfx)")
 	fs.StringVar(&f.clientKey, "client-key", "", "its private key is in `FILE` (PEM)")
+	fs.StringVar(&f.header, "send-proxy", "", "begin with a PROXY header of `VERSION` v1 or v2")
+	fs.StringVar(&f.headerSource, "send-proxy-source", "", "which says that the client is `ADDRESS:PORT`")
+	fs.StringVar(&f.headerTo, "send-proxy-target", "", "and that it came for `ADDRESS:PORT`")
 	fs.IntVar(&f.parallel, "parallel", 16, "make at most `N` connections at a time, 4 to one address")
 	fs.DurationVar(&f.timeout, "timeout", 10*time.Second, "give each step of a connection at most `TIME`")
 	fs.DurationVar(&f.every, "watch", 0, "probe again every `TIME` until the answer changes")

@@ -143,10 +143,20 @@ func (f *probeFlags) prober() (*probe.Prober, error) {
 			return nil, fmt.Errorf("--proxy %w", err)
 		}
 	}
+	if p.Header, err = f.proxyHeader(); err != nil {
+		return nil, err
+	}
+	if f.clientKey != "" && f.clientCert == "" {
+		return nil, withHint(errors.New("--client-key without --client-cert"), "name the certificate that the key belongs to")
+	}
 	if f.clientCert != "" {
 		cert, err := probe.LoadCertificate(f.clientCert, f.clientKey)
 		if err != nil {
-			return nil, fmt.Errorf("--client-cert %w", err)
+			err = fmt.Errorf("--client-cert %w", err)
+			if f.clientKey == "" && strings.Contains(err.Error(), "PRIVATE KEY") {
+				err = withHint(err, "name the file with its private key: --client-key FILE")
+			}
+			return nil, err
 		}
 		p.Certificate = cert
 	}

@@ -16,8 +16,11 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"whoasked/capture/probe"
 )
 
 // probeLine is what the tests read of a line of JSON.
@@ -160,6 +163,14 @@ func TestProbeWatch(t *testing.T) {
 	}
 }
 
+// TestProbeWatchDead: a round that told nothing says why.
+func TestProbeWatchDead(t *testing.T) {
+	r := tallyRound([]*probe.Attempt{{Err: syscall.ECONNREFUSED}, {Err: syscall.ECONNREFUSED}, {Err: syscall.ENETUNREACH}, nil})
+	if s := r.String(); !strings.Contains(s, "3 more told nothing: connect: connection refused") || r.state() != stateUnknown {
+		t.Error(s)
+	}
+}
+
 // TestProbeHostile: whatever a server does, there is an answer or a reason, in
 // bounded time.
 func TestProbeHostile(t *testing.T) {
@@ -240,6 +251,11 @@ func TestProbeRefusesBadFlags(t *testing.T) {
 		{"--sni", "portal.contoso.test", "127.0.0.1"},
 		{"--proxy", "ftp://127.0.0.1:21", "127.0.0.1"},
 		{"--client-cert", "nothing.pem", "127.0.0.1"},
+		{"--client-key", "nothing.pem", "127.0.0.1"},
+		{"--keylog", "nothing.log", "127.0.0.1"},
+		{"--send-proxy", "v3", "127.0.0.1"},
+		{"--send-proxy-source", "198.18.0.9:1", "127.0.0.1"},
+		{"--send-proxy", "v1", "--send-proxy-source", "198.18.0.9", "127.0.0.1"},
 	} {
 		root := newRoot(&terminal{err: io.Discard})
 		root.SetArgs(append([]string{"probe"}, args...))

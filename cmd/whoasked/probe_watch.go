@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"whoasked/attribute"
@@ -24,6 +26,7 @@ type round struct {
 	at             time.Time
 	asked, not     int
 	unknown, other int // not told; no answer
+	reasons        map[string]int
 }
 
 func (r *round) state() state {
@@ -42,8 +45,22 @@ func (r *round) String() string {
 	s := fmt.Sprintf("%s UTC: asked in %d of %d fresh handshakes", r.at.UTC().Format("15:04:05"), r.asked, r.asked+r.not)
 	if r.unknown+r.other > 0 {
 		s += fmt.Sprintf("; %d more told nothing", r.unknown+r.other)
+		if why := r.reason(); why != "" {
+			s += ": " + why
+		}
 	}
 	return s
+}
+
+// reason is the commonest why nothing was told.
+func (r *round) reason() string {
+	best := ""
+	for _, why := range slices.Sorted(maps.Keys(r.reasons)) {
+		if r.reasons[why] > r.reasons[best] {
+			best = why
+		}
+	}
+	return best
 }
 
 // watch probes until the answer has changed, and a whole round agrees on the
@@ -106,7 +123,7 @@ func (p *probing) round(ctx context.Context, targets []probe.Target) []*probe.At
 
 // count judges the attempts of a round without reporting them.
 func tallyRound(attempts []*probe.Attempt) *round {
-	r := &round{at: time.Now()}
+	r := &round{at: time.Now(), reasons: make(map[string]int)}
 	for _, a := range attempts {
 		if a == nil {
 			continue
@@ -116,15 +133,17 @@ func tallyRound(attempts []*probe.Attempt) *round {
 		}
 		if !answered(a) {
 			r.other++
+			r.reasons[failure(a)]++
 			continue
 		}
-		switch attribute.Judge(a.Handshake).Asked {
+		switch v := attribute.Judge(a.Handshake); v.Asked {
 		case attribute.Yes:
 			r.asked++
 		case attribute.No:
 			r.not++
 		default:
 			r.unknown++
+			r.reasons[v.Reason]++
 		}
 	}
 	return r
