@@ -60,10 +60,13 @@ func askSslscan(l *Lab, c *probeCase) string {
 
 func askTestssl(l *Lab, c *probeCase) string {
 	// It gives one answer for a host; the server speaks one version only.
+	begun := time.Now()
 	out := l.peer(fmt.Sprintf("testssl --color 0 --quiet --warnings off --ip one --nodns min --openssl /usr/bin/openssl -S https://%s:%d%s </dev/null", l.Net.Server.Addr, c.port, c.path))
 	_, answer, found := strings.Cut(out, "Client Authentication")
 	answer, _, _ = strings.Cut(answer, "\n")
 	switch answer = strings.TrimSpace(answer); {
+	case !found && time.Since(begun) < peerLimit:
+		return "no answer, it gave up"
 	case !found:
 		return fmt.Sprint("no answer in ", peerLimit)
 	case strings.HasPrefix(answer, "none"):
