@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"fmt"
+	"strconv"
 
 	"whoasked/parse"
 )
@@ -203,12 +204,12 @@ func isCertificateVerify(suite parse.CipherSuite, n int) bool {
 
 // lengths lists record lengths for a sentence: "588, 281, 69".
 func lengths(recs []parse.Record) string {
-	var b []byte
+	b := make([]byte, 0, 8*len(recs))
 	for i, r := range recs {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = fmt.Append(b, r.Len)
+		b = strconv.AppendUint(b, uint64(r.Len), 10)
 	}
 	return string(b)
 }

@@ -3,6 +3,7 @@ package attribute
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"whoasked/parse"
@@ -79,14 +80,17 @@ func (v *view) framing() (f finding, final bool) {
 // framed judges a server flight of four or five records whose last two are
 // CertificateVerify and Finished.
 func framed(suite parse.CipherSuite, recs []parse.Record, pad int) finding {
-	text := fmt.Sprintf("the server's sealed flight is %d records of %s bytes: ", len(recs), lengths(recs))
+	found := func(a Answer, what string) finding {
+		return finding{answer: a, text: "the server's sealed flight is " + strconv.Itoa(len(recs)) +
+			" records of " + lengths(recs) + " bytes: " + what}
+	}
 	if len(recs) == 4 {
 		// EncryptedExtensions is small; a larger first record may hold a
 		// request as well.
 		if most, _ := suite.Sealed13(104 + pad); int(recs[0].Len) > most {
 			return finding{}
 		}
-		return finding{answer: No, text: text + "EncryptedExtensions, Certificate, CertificateVerify, Finished, and no CertificateRequest"}
+		return found(No, "EncryptedExtensions, Certificate, CertificateVerify, Finished, and no CertificateRequest")
 	}
 	// A certificate cut into two fragments also makes five records, but then
 	// its first part is the larger.
@@ -94,7 +98,7 @@ func framed(suite parse.CipherSuite, recs []parse.Record, pad int) finding {
 	if n := int(recs[1].Len) - pad; n < least || recs[1].Len >= recs[2].Len {
 		return finding{}
 	}
-	return finding{answer: Yes, text: text + "one more than EncryptedExtensions, Certificate, CertificateVerify, Finished, and the second is the CertificateRequest"}
+	return found(Yes, "one more than EncryptedExtensions, Certificate, CertificateVerify, Finished, and the second is the CertificateRequest")
 }
 
 // joinFragments joins a message cut at the largest record size.

@@ -15,11 +15,8 @@ type view struct {
 	Messages, opened []parse.Message
 	// sealedC and sealedS are the sealed records of each role on the tape of the
 	// first handshake (TLS 1.3: type 23), in order.
-	// Only as many as the rules look at.
 	sealedC, sealedS []parse.Record
 	flight           flight // the client's, TLS 1.3
-
-	client16, server16 [16]parse.Record // where they begin
 }
 
 func newView(h *parse.Handshake) *view {
@@ -35,23 +32,39 @@ func newView(h *parse.Handshake) *view {
 			}
 		}
 	}
-	v.sealedC, v.sealedS = v.client16[:0], v.server16[:0]
 	v.tls13 = h.ServerHello != nil && h.ServerHello.Version.IsTLS13()
 	if !h.ClientKnown {
 		return v
 	}
-	for _, r := range h.Tape.Records {
-		if r.Type != parse.ApplicationData {
-			continue
-		}
-		if r.From == v.client {
-			v.sealedC = append(v.sealedC, r)
-		} else {
-			v.sealedS = append(v.sealedS, r)
-		}
-	}
+	v.sealedC, v.sealedS = v.sealed(h.Tape.Records)
 	v.flight = v.readFlight()
 	return v
+}
+
+// sealed sorts the sealed records of a tape by role, in one block of memory.
+func (v *view) sealed(tape []parse.Record) (client, server []parse.Record) {
+	var ofClient, ofServer int
+	for i := range tape {
+		switch {
+		case tape[i].Type != parse.ApplicationData:
+		case tape[i].From == v.client:
+			ofClient++
+		default:
+			ofServer++
+		}
+	}
+	both := make([]parse.Record, 0, ofClient+ofServer)
+	client, server = both[:0:ofClient], both[ofClient:ofClient:cap(both)]
+	for i := range tape {
+		switch {
+		case tape[i].Type != parse.ApplicationData:
+		case tape[i].From == v.client:
+			client = append(client, tape[i])
+		default:
+			server = append(server, tape[i])
+		}
+	}
+	return client, server
 }
 
 // find returns the first clear message of a type from a side.

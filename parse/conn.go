@@ -1,6 +1,9 @@
 package parse
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Conn parses one connection; the only TLS parser in the program.
 //
@@ -80,6 +83,14 @@ func (c *Conn) emit(e Event) {
 	}
 	c.h.apply(&e)
 	c.p.events = append(c.p.events, e)
+}
+
+// emitRecord is emit for what there is most of, without copies of an Event.
+func (c *Conn) emitRecord(r Record) {
+	c.h.record(r)
+	n := len(c.p.events)
+	c.p.events = slices.Grow(c.p.events, 1)[:n+1]
+	c.p.events[n] = Event{Kind: EventRecord, From: r.From, Time: c.h.Start.Add(r.At), Record: r}
 }
 
 // since is the offset of now in the record's time base.

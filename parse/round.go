@@ -33,7 +33,7 @@ func (c *Conn) book(d *direction, r Record) {
 	case r.Type == ApplicationData:
 		c.closeRound(r.From)
 	}
-	c.emit(Event{Kind: EventRecord, From: r.From, Time: c.h.Start.Add(r.At), Record: r})
+	c.emitRecord(r)
 }
 
 func (c *Conn) tls13() bool {
