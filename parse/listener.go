@@ -146,7 +146,7 @@ func (l *listener) message(from Side, rest []byte) (int, turn) {
 			l.row, e.buf = found, e.buf[:old]
 			l.settle(from.Other())
 			return 0, turnStay
-		case !more:
+		case !more && (len(work) > 1 || !looksLikeTLS(append(work[:1:1], 3))):
 			e.odd = !looksLikeTLS(work)
 			return len(rest), turnDeaf
 		}
