@@ -72,7 +72,7 @@ func (p *pump) run() error {
 
 // pass taps bytes and writes them.
 func (p *pump) pass(b []byte) error {
-	if !p.s.settled.Load() {
+	if !p.s.settled[p.from].Load() {
 		p.s.r.tap.data(p.s, p.from, b)
 	}
 	p.s.carried(p.from, len(b))
@@ -85,7 +85,7 @@ func (p *pump) pass(b []byte) error {
 // read is called when the socket may have something; false waits for more.
 func (p *pump) read(fd uintptr) bool {
 	for {
-		p.inKernel = p.s.settled.Load()
+		p.inKernel = p.s.settled[p.from].Load()
 		if p.inKernel && p.pipe == nil {
 			if p.pipe = p.s.r.pipes.get(); p.pipe == nil {
 				p.inKernel = false // no descriptors left: a buffer does as well

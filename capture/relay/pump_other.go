@@ -26,7 +26,7 @@ func (p *pump) run() error {
 	b := p.s.head[p.from]
 	for {
 		if len(b) > 0 {
-			if !p.s.settled.Load() {
+			if !p.s.settled[p.from].Load() {
 				p.s.r.tap.data(p.s, p.from, b)
 			}
 			p.s.carried(p.from, len(b))

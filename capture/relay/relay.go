@@ -133,11 +133,17 @@ func (r *Relay) hand(b *batch, yield func(parse.Chunk, error) bool) bool {
 // called by the consumer while it has a chunk of that connection. Where whole
 // records are wanted it has no effect: a key may still open what has passed.
 func (r *Relay) Settle(conn int) {
+	r.Skip(conn, parse.Opener)
+	r.Skip(conn, parse.Accepter)
+}
+
+// Skip is Settle for what one side sends.
+func (r *Relay) Skip(conn int, from parse.Side) {
 	if r.opts.WholeRecords {
 		return
 	}
 	if s := r.tap.session(conn); s != nil {
-		s.settled.Store(true)
+		s.settled[from].Store(true)
 	}
 }
 

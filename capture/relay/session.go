@@ -23,8 +23,8 @@ type session struct {
 	conns  [2]*net.TCPConn // by Side: the client's and the upstream's
 	head   [2][]byte       // of each stream, read before it was forwarded
 
-	pending [2]pending  // guarded by the tap's lock
-	settled atomic.Bool // the rest is of no interest
+	pending [2]pending     // guarded by the tap's lock
+	settled [2]atomic.Bool // by Side: the rest it sends is of no interest
 	moved   atomic.Int64
 
 	seen   int64 // of moved, by the sweeper

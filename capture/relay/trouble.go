@@ -143,7 +143,7 @@ func (b *bucket) take(now time.Time, burst, perSecond float64) bool {
 	return true
 }
 
-// Notes tells what was counted, once Chunks has come to its end.
+// Notes tells what was counted so far.
 func (r *Relay) Notes() []capture.Note {
 	var out []capture.Note
 	for k := range kinds {

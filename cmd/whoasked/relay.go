@@ -29,7 +29,8 @@ Clients come from this machine unless --listen names another address, which
 needs --allow, who may come, and, unless --to is a fixed place, --targets, where
 they may go.
 
-Log lines are written unless --format says otherwise. SIGINT and SIGTERM stop
+Log lines are written unless --format says otherwise, and as soon as an answer is
+decided; text is written when the relay ends. SIGINT and SIGTERM stop
 accepting and wait for connections, --drain at most; a second one does not wait.`
 
 func newRelay(t *terminal) *cobra.Command {
@@ -71,19 +72,12 @@ func relayed(ctx context.Context, c *config.Config, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	w = &shared{w: w}
 	logs, err := openKeyLogs(c)
 	if err != nil {
 		return err
 	}
-	l := &line{
-		parser: parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys}),
-		book:   attribute.NewBook(),
-		keys:   logs,
-		out:    w,
-		hops:   c.Hops,
-		keep:   newFilter(c),
-	}
+	logs.keys.Growing = c.Format != "text" // which is made at the end, of what was read by then
+	hintKeyLog(c, t)
 	entries, err := relayEntries(ctx, &c.Relay)
 	if err != nil {
 		return err
@@ -97,16 +91,18 @@ func relayed(ctx context.Context, c *config.Config, t *terminal) error {
 	for i := range entries {
 		t.note(fmt.Sprintf("listening at %s (%s)", entries[i].Listener.Addr(), entries[i].Way.Name))
 	}
-	err = l.read(ctx, "relay", r, func(err error) {
-		var trouble *relay.Trouble
-		if !errors.As(err, &trouble) {
-			t.fail(err)
-		} else if c.Format != "text" { // which tells counts, at the end
-			_ = w.Note(trouble.Note()) // a report that cannot be written says so again
-		}
-	})
-	if err == nil {
-		err = l.finish(r.Notes())
+	p := parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys})
+	var sums *tally
+	if c.Format == "text" { // which begins with what only the end can tell
+		l := &line{parser: p, book: attribute.NewBook(), keys: logs, out: w, hops: c.Hops, keep: newFilter(c)}
+		sums = &l.tally
+		err = l.relay(ctx, r, t)
+	} else {
+		run := &watchRun{config: c, terminal: t, notes: r.Notes, watching: newWatching("relay", p, w)}
+		run.watching.keys, run.watching.hops, run.watching.keep = logs, c.Hops, newFilter(c)
+		run.watching.flushed = flusher(w)
+		sums = &run.watching.tally
+		err = run.relay(ctx, r)
 	}
 	if err == nil {
 		err = out.commit()
@@ -115,9 +111,46 @@ func relayed(ctx context.Context, c *config.Config, t *terminal) error {
 	case err != nil:
 		return fmt.Errorf("cannot write the answer: %w", err)
 	case c.ExitCode:
-		return verdictStatus(&l.tally)
+		return verdictStatus(sums)
 	}
 	return nil
+}
+
+// relay takes what passes to a report that is made at the end. What went wrong
+// is in its counts.
+func (l *line) relay(ctx context.Context, r *relay.Relay, t *terminal) error {
+	err := l.read(ctx, "relay", r, func(err error) {
+		if trouble := (*relay.Trouble)(nil); !errors.As(err, &trouble) {
+			t.fail(err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return l.finish(r.Notes())
+}
+
+// relay takes what passes to a report that tells answers when they are decided.
+func (r *watchRun) relay(ctx context.Context, src *relay.Relay) error {
+	w := r.watching
+	w.skip = src.Skip
+	stop := r.background(ctx)
+	err := w.read(ctx, src, func(err error) {
+		var trouble *relay.Trouble
+		if !errors.As(err, &trouble) {
+			r.terminal.fail(err)
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.write(w.out.Note(trouble.Note()))
+		w.flush()
+	})
+	stop()
+	if err != nil {
+		return err
+	}
+	return w.finish(src.Notes())
 }
 
 // checkRelay refuses settings that would make an open proxy.

@@ -56,6 +56,16 @@ func (t *tally) count(c attribute.Counted) {
 	*t.of(c.Answer)++
 }
 
+// keyed counts what secrets did for a connection that is over.
+func (t *tally) keyed(h *parse.Handshake) {
+	switch h.Keys {
+	case parse.KeysOpened:
+		t.opened++
+	case parse.KeysFailed, parse.KeysUnsupported:
+		t.failed++
+	}
+}
+
 func (t *tally) of(a attribute.Answer) *int64 {
 	switch a {
 	case attribute.Yes:
@@ -151,12 +161,7 @@ func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, er
 		}
 		return nil, nil
 	}
-	switch h.Keys {
-	case parse.KeysOpened:
-		l.tally.opened++
-	case parse.KeysFailed, parse.KeysUnsupported:
-		l.tally.failed++
-	}
+	l.tally.keyed(h)
 	c := &attribute.Connection{Capture: name, Handshake: h}
 	c.Client, c.Server = ends(h)
 	if !l.keep.keeps(c) {

@@ -176,6 +176,7 @@ func (w *watching) end(c *watched) {
 	h := c.conn.Handshake()
 	switch {
 	case h.TLS:
+		w.tally.keyed(h)
 		w.answer(c, h)
 	case h.QUIC != nil:
 		w.tally.quic++
@@ -330,7 +331,7 @@ func (w *watching) finish(notes []capture.Note) error {
 }
 
 func (w *watching) notes(notes []capture.Note) {
-	l := line{tally: w.tally, book: w.book}
+	l := line{tally: w.tally, book: w.book, keys: w.keys}
 	for _, n := range append(notes, l.notes()...) {
 		w.write(w.out.Note(n))
 	}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRelayTellsWhileOpen: an answer is told once it is decided, though its
+// connection goes on; with keys that come into their log only then.
+func TestRelayTellsWhileOpen(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"www.contoso.test"}, NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); c.Close() }()
+		}
+	}()
+
+	log, err := os.Create(filepath.Join(t.TempDir(), "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for name, tt := range map[string]struct {
+		version uint16
+		args    []string
+		want    string
+	}{
+		"TLS 1.2":           {tls.VersionTLS12, nil, `"basis":"seen"`},
+		"TLS 1.3":           {tls.VersionTLS13, nil, `"basis":"inferred"`},
+		"TLS 1.3 with keys": {tls.VersionTLS13, []string{"--keylog", log.Name()}, `"basis":"unsealed"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, told := startRelay(t, append(tt.args, "--to", l.Addr().String())...)
+			conn, err := tls.Dial("tcp", addr, &tls.Config{
+				ServerName: "www.contoso.test", InsecureSkipVerify: true, MinVersion: tt.version, MaxVersion: tt.version,
+				Certificates: []tls.Certificate{own}, KeyLogWriter: log,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			talk := time.NewTicker(50 * time.Millisecond) // what is sealed says more when it goes on
+			defer talk.Stop()
+			for giveUp := time.After(20 * time.Second); ; {
+				select {
+				case <-talk.C:
+					if _, err := io.WriteString(conn, "ping"); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := io.ReadFull(conn, make([]byte, 4)); err != nil {
+						t.Fatal(err)
+					}
+				case line, ok := <-told:
+					if !ok {
+						t.Fatal("it ended without telling")
+					}
+					if strings.Contains(line, `"asked":"yes"`) && strings.Contains(line, tt.want) {
+						return
+					}
+				case <-giveUp:
+					t.Fatal("not told while the connection is open")
+				}
+			}
+		})
+	}
+}
+
+// startRelay runs a relay until the end of the test and returns where it listens
+// and what it writes, line by line.
+func startRelay(t *testing.T, args ...string) (string, <-chan string) {
+	t.Helper()
+	cmd := exec.Command("whoasked", append([]string{"relay", "--format", "json", "--listen", "127.0.0.1:0", "--drain", "1s"}, args...)...)
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir())
+	cmd.Dir = t.TempDir()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 1000)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(stdout); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		for range lines {
+		}
+		_ = cmd.Wait()
+	})
+	for s := bufio.NewScanner(stderr); s.Scan(); {
+		if _, at, ok := strings.Cut(s.Text(), "listening at "); ok {
+			at, _, _ = strings.Cut(at, " ")
+			if _, err := net.ResolveTCPAddr("tcp", at); err == nil {
+				go func() { _, _ = io.Copy(io.Discard, stderr) }()
+				return at, lines
+			}
+		}
+	}
+	t.Fatal("it does not listen")
+	return "", nil
+}
