@@ -67,6 +67,10 @@ type Watch struct {
 	RotateSize Bytes         // of the output file
 	RotateAge  time.Duration // 0 for none
 	RotateKeep int           // old files
+
+	Evidence     string        // folder, empty for none
+	EvidenceSize Bytes         // of all files in it
+	EvidenceAge  time.Duration // 0 for any
 }
 
 // Bytes is a size in memory.

@@ -16,6 +16,7 @@ type Source struct {
 	decoder *capture.Decoder
 	limits  capture.Limits
 	tracker *capture.Tracker // from the call of Chunks on
+	tap     func(*Packet, *capture.Segment)
 
 	backwards int64 // packets older than the one before
 }
@@ -29,6 +30,13 @@ func NewSource(r *Reader, limits capture.Limits) *Source {
 
 // VXLANPorts is [capture.Decoder.VXLANPorts]. It must come before Chunks.
 func (s *Source) VXLANPorts(ports []uint16) { s.decoder.VXLANPorts(ports) }
+
+// Tap has called see every packet with a segment or datagram, before its chunks
+// come. It must come before Chunks.
+func (s *Source) Tap(see func(*Packet, *capture.Segment)) { s.tap = see }
+
+// ViaName is [capture.Decoder.ViaName].
+func (s *Source) ViaName(via uint32) string { return s.decoder.ViaName(via) }
 
 // Progress is [Reader.Progress].
 func (s *Source) Progress() (read, size int64) { return s.reader.Progress() }
@@ -70,7 +78,11 @@ func (s *Source) run() error {
 			s.backwards++
 		}
 		s.decoder.Advance(p.Time)
-		switch s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg) {
+		out := s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg)
+		if s.tap != nil && (out == capture.TCP || out == capture.UDP) {
+			s.tap(&p, &seg)
+		}
+		switch out {
 		case capture.TCP:
 			if !s.tracker.Segment(p.Time, &seg) {
 				return nil

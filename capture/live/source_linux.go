@@ -157,6 +157,9 @@ func firstLine(err error) string {
 	return text
 }
 
+// ViaName is [capture.Decoder.ViaName].
+func (s *Source) ViaName(via uint32) string { return s.decoder.ViaName(via) }
+
 // Extended reports whether the filter in the kernel is an eBPF program.
 func (s *Source) Extended() bool { return s.kernel != nil }
 

@@ -74,6 +74,7 @@ type watchRun struct {
 	log      *collapsed   // nil in other formats
 	flush    func() error // likewise
 	notes    func() []capture.Note
+	viaName  func(uint32) string
 }
 
 func (r *watchRun) run(ctx context.Context, stdin bool) error {
@@ -98,6 +99,9 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 	r.watching = newWatching(name, parse.NewParser(parse.Options{Fingerprints: r.config.Format == "json", Keys: keys.keys}), w)
 	r.watching.keys, r.watching.flushed = keys, r.flush
 	r.watching.hops, r.watching.keep = r.config.Hops, newFilter(r.config)
+	if err := r.openEvidence(); err != nil {
+		return err
+	}
 	src, err := r.source(ctx, stdin)
 	if err != nil {
 		return err
@@ -111,11 +115,12 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 		}
 	})
 	stop()
+	r.closeEvidence()
 	if err == nil {
 		if r.log != nil {
 			err = r.log.due(true)
 		}
-		err = errors.Join(err, r.watching.finish(r.notes()))
+		err = errors.Join(err, r.watching.finish(r.allNotes()))
 	}
 	switch {
 	case err != nil:
@@ -136,7 +141,10 @@ func (r *watchRun) source(ctx context.Context, stdin bool) (capture.Source, erro
 			return nil, splitHint(err)
 		}
 		src := file.NewSource(reader, limits(r.config))
-		r.notes = src.Notes
+		r.notes, r.viaName = src.Notes, src.ViaName
+		if k := r.watching.files; k != nil {
+			src.Tap(func(p *file.Packet, seg *capture.Segment) { k.Packet(p.Time, p.Link, p.WireLen, p.Data, seg) })
+		}
 		return src, nil
 	}
 	src, err := live.Open(r.liveOptions())
@@ -146,7 +154,7 @@ func (r *watchRun) source(ctx context.Context, stdin bool) (capture.Source, erro
 		}
 		return nil, err
 	}
-	r.notes = src.Notes
+	r.notes, r.viaName = src.Notes, src.ViaName
 	r.watching.skip = src.Skip
 	r.watching.drops = func() int64 { return src.Stats().Dropped }
 	return src, nil
@@ -159,6 +167,9 @@ func (r *watchRun) liveOptions() live.Options {
 		Ring: int(c.Ring), SnapLength: int(c.SnapLength), PlainFilter: c.PlainFilter,
 		Narrow: narrow(c), Limits: limits(r.config),
 		Log: func(_, text string) { r.terminal.note(text) },
+	}
+	if k := r.watching.files; k != nil {
+		o.Tap = func(p *live.Packet, seg *capture.Segment) { k.Packet(p.Time, p.Link, p.WireLen, p.Data, seg) }
 	}
 	if len(o.Interfaces) == 0 {
 		o.Interfaces = []string{live.Any}
@@ -204,7 +215,7 @@ func (r *watchRun) background(ctx context.Context) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-asked:
-				r.watching.summary(r.notes())
+				r.watching.summary(r.allNotes())
 			case <-tick.C:
 				r.watching.tick()
 				if r.log != nil {

@@ -9,6 +9,7 @@ import (
 	"whoasked/capture"
 	"whoasked/parse"
 	"whoasked/report"
+	"whoasked/report/evidence"
 )
 
 // watching is the line of a run without an end: answers are given while
@@ -28,6 +29,7 @@ type watching struct {
 	skip    func(conn int, from parse.Side) // nil for a source that cannot
 	drops   func() int64                    // packets lost so far by the source; nil for none
 	seen    func(*attribute.Connection)     // is told of answers too; nil for nobody
+	files   *evidence.Keeper                // nil for none
 
 	mu      sync.Mutex
 	hops    attribute.Hops
@@ -142,6 +144,9 @@ func (w *watching) look(c *watched) {
 	delete(w.waiting, c)
 	w.answer(c, h)
 	if c.settled = attribute.Settled(h); c.settled {
+		if w.files != nil {
+			w.files.Settled(h)
+		}
 		w.skipSide(c, parse.Opener)
 		w.skipSide(c, parse.Accepter)
 	}
@@ -183,6 +188,9 @@ func (w *watching) end(c *watched) {
 	default:
 		w.tally.plain++
 	}
+	if w.files != nil {
+		w.files.Ended(h)
+	}
 }
 
 // answer judges a connection and tells what is new.
@@ -222,6 +230,7 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 	}
 	w.write(w.out.Connection(a))
 	w.flush()
+	w.file(a)
 	if w.seen != nil {
 		w.seen(a)
 	}

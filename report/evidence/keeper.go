@@ -131,11 +131,13 @@ func (k *Keeper) Packet(at int64, link capture.LinkType, wireLen int, data []byt
 	if f.settled {
 		return
 	}
+	l := f.in
+	l.remove(f)
 	if payload && !f.payload {
 		f.payload = true
-		f.in.remove(f)
-		k.heard.push(f)
+		l = &k.heard
 	}
+	l.push(f)
 	was := f.bytes()
 	k.add(f, at, link, wireLen, data)
 	k.bytes += f.bytes() - was

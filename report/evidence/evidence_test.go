@@ -1,0 +1,293 @@
+package evidence
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"whoasked/capture"
+	"whoasked/capture/file"
+	"whoasked/parse"
+)
+
+var (
+	client = netip.MustParseAddr("198.18.0.1")
+	server = netip.MustParseAddrPort("198.18.0.2:443")
+	start  = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+)
+
+// send hands a packet of size bytes of a connection over, as from the wire.
+func send(k *Keeper, port uint16, flags uint8, size int) {
+	seg := capture.Segment{
+		Tuple: capture.Tuple{Src: client.As16(), Dst: server.Addr().As16(), SrcPort: port, DstPort: server.Port()},
+		Flags: flags, Payload: make([]byte, size),
+	}
+	data := make([]byte, 40+size)
+	binary.BigEndian.PutUint16(data[20:], port)
+	k.Packet(start.UnixNano(), 101, len(data), data, &seg)
+}
+
+func handshake(port uint16) *parse.Handshake {
+	return &parse.Handshake{Start: start, Flow: parse.Flow{Addrs: [2]netip.AddrPort{netip.AddrPortFrom(client, port), server}}}
+}
+
+func answered(k *Keeper, port uint16) {
+	k.Answered(handshake(port), netip.AddrPortFrom(client, port), server, "somebody asked")
+}
+
+// packets reads a file to its end.
+func packets(t *testing.T, name string) (n int) {
+	t.Helper()
+	r, err := file.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for p := (file.Packet{}); ; n++ {
+		if err := r.Next(&p); err == io.EOF {
+			return n
+		} else if err != nil {
+			t.Fatalf("%s, packet %d: %v", name, n+1, err)
+		}
+		if p.Time != start.UnixNano() || p.Link != 101 || p.WireLen != len(p.Data) {
+			t.Fatalf("%s: %+v", name, p)
+		}
+	}
+}
+
+func open(t *testing.T, o Options) *Keeper {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	k, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	out, err := filepath.Glob(filepath.Join(dir, filePrefix+"*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestLong: of a long connection the start and the latest packets are kept.
+func TestLong(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, Options{Dir: dir})
+	send(k, 1000, capture.FlagSYN, 0)
+	for range 1000 {
+		send(k, 1000, capture.FlagACK, 1000)
+	}
+	answered(k, 1000)
+	send(k, 1000, capture.FlagACK, 10)
+	k.Ended(handshake(1000))
+	k.Close()
+	files := names(t, dir)
+	if len(files) != 1 {
+		t.Fatal(files)
+	}
+	n := packets(t, files[0])
+	if least := (headBytes + tailBytes) / 1080; n < least || n > 2*least {
+		t.Errorf("%d packets", n)
+	}
+	if s := k.Stats(); s.Files < 1 || s.Cut != int64(1002-n) || k.bytes != 0 || len(k.flows) != 0 {
+		t.Errorf("%+v, %d packets, %d bytes, %d flows", s, n, k.bytes, len(k.flows))
+	}
+}
+
+// TestFlood: connections that carry nothing cost no others, and no memory.
+func TestFlood(t *testing.T) {
+	k := open(t, Options{})
+	send(k, 1, capture.FlagSYN, 0)
+	send(k, 1, capture.FlagACK, 100)
+	for port := 2; port < 60000; port++ {
+		send(k, uint16(port), capture.FlagSYN, 0)
+	}
+	if n := len(k.flows); n > quietFlows+1 {
+		t.Errorf("%d flows", n)
+	}
+	answered(k, 1)
+	answered(k, 2)
+	k.Close()
+	if s := k.Stats(); s.Files != 1 || s.Lost != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestMemory: bulk of many connections stays within bounds.
+func TestMemory(t *testing.T) {
+	k := open(t, Options{})
+	for port := uint16(1); port <= 400; port++ {
+		for range 100 {
+			send(k, port, capture.FlagACK, 1400)
+		}
+		if k.bytes > memoryBytes {
+			t.Fatalf("%d bytes", k.bytes)
+		}
+	}
+	sum := 0
+	for _, f := range k.flows {
+		sum += f.bytes()
+	}
+	if sum != k.bytes || k.heard.n != len(k.flows) || k.flows[keyOf(&capture.Tuple{Src: client.As16(), Dst: server.Addr().As16(), SrcPort: 400, DstPort: 443})] == nil {
+		t.Errorf("%d bytes, counted %d; %d flows, counted %d", sum, k.bytes, len(k.flows), k.heard.n)
+	}
+	k.Close()
+}
+
+// TestDismissed: an answer that is taken back leaves no file.
+func TestDismissed(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, Options{Dir: dir})
+	send(k, 1, capture.FlagACK, 100)
+	answered(k, 1)
+	k.Dismissed(handshake(1))
+	k.Ended(handshake(1))
+	k.Close()
+	if left := names(t, dir); len(left) != 0 {
+		t.Error(left)
+	}
+}
+
+// TestFullDisk: it is said once, tried again, and nothing waits for it.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		var said []string
+		w, err := openWriter(Options{Dir: dir, Log: func(s string) { said = append(said, s) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		full := true
+		w.write = func(name string, data []byte) error {
+			if full {
+				return syscall.ENOSPC
+			}
+			return w.replace(name, data)
+		}
+		go w.run()
+		const files = 20
+		for i := range files { // more than may wait
+			w.put(fmt.Sprintf("%s%02d%s", filePrefix, i, fileSuffix), make([]byte, waitingBytes/10))
+			synctest.Wait()
+		}
+		time.Sleep(3 * retryAfter)
+		synctest.Wait()
+		if len(said) != 1 || w.waiting > waitingBytes {
+			t.Errorf("said %q, %d bytes wait", said, w.waiting)
+		}
+		full = false
+		time.Sleep(2 * retryAfter)
+		synctest.Wait()
+		w.close()
+		var s Stats
+		w.count(&s)
+		if len(said) != 2 || s.Failed < 3 || s.Files == 0 || s.Files+s.Lost != files || len(names(t, dir)) != int(s.Files) {
+			t.Errorf("said %q, %+v, %d files", said, s, len(names(t, dir)))
+		}
+	})
+}
+
+// TestLimits: the oldest go first, what is not ours stays, leftovers go.
+func TestLimits(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, age time.Duration) {
+		full := filepath.Join(dir, name)
+		if err := os.WriteFile(full, make([]byte, 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-age)
+		if err := os.Chtimes(full, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("other.pcapng", 100*time.Hour)
+	write("."+filePrefix+"x"+tempSuffix, 0)
+	write(filePrefix+"a"+fileSuffix, 50*time.Hour) // too old
+	write(filePrefix+"b"+fileSuffix, 3*time.Hour)
+	write(filePrefix+"c"+fileSuffix, 4*time.Hour) // the oldest left
+	w, err := openWriter(Options{Dir: dir, Limits: Limits{Size: 2500, Age: 48 * time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go w.run()
+	w.put(filePrefix+"d"+fileSuffix, make([]byte, 1000))
+	w.close()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	want := []string{"other.pcapng", filePrefix + "b" + fileSuffix, filePrefix + "d" + fileSuffix}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+const childDir = "WHOASKED_TEST_EVIDENCE"
+
+// TestChild writes until it is killed, for TestKilled.
+func TestChild(t *testing.T) {
+	dir := os.Getenv(childDir)
+	if dir == "" {
+		t.Skip("started by TestKilled only")
+	}
+	k := open(t, Options{Dir: dir})
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		for port := uint16(1); port < 50; port++ {
+			send(k, port, capture.FlagACK, 30000)
+			answered(k, port)
+		}
+	}
+}
+
+// TestKilled: what has its name can be read, whenever the program is killed.
+func TestKilled(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 5 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestChild$")
+		cmd.Env = append(os.Environ(), childDir+"="+dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(15 * time.Second)
+		for len(names(t, dir)) < 5+5*round && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+		}
+		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		files := names(t, dir)
+		if len(files) < 5 {
+			t.Fatalf("%d files were written", len(files))
+		}
+		for _, name := range files {
+			if packets(t, name) == 0 {
+				t.Errorf("%s is empty", name)
+			}
+		}
+	}
+	open(t, Options{Dir: dir}).Close()
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
