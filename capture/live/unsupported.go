@@ -27,6 +27,9 @@ func (*Source) Chunks(context.Context) iter.Seq2[parse.Chunk, error] {
 // Extended is false.
 func (*Source) Extended() bool { return false }
 
+// ViaName does nothing.
+func (*Source) ViaName(uint32) string { return "" }
+
 // Skip does nothing.
 func (*Source) Skip(int, parse.Side) {}
 
