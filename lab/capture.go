@@ -25,20 +25,30 @@ type Capture struct {
 // sentinelPort (discard) is where the datagram goes that ends a capture.
 const sentinelPort = 9
 
+// carried is the filter of captures: TCP, in VXLAN too.
+const carried = "tcp or udp dst port 4789"
+
 // StartCapture captures the TCP packets of a device in a namespace into a pcap
 // file and returns once tcpdump listens.
 func StartCapture(t testing.TB, ns Namespace, device, path string) *Capture {
 	t.Helper()
-	return startCapture(t, ns, device, path, "tcp")
+	return startCapture(t, ns, device, path, carried, "--immediate-mode")
+}
+
+// StartBulkCapture is StartCapture where bulk data passes: packets reach the file
+// up to a second later, but as many fit the buffer as their bytes let; else it is
+// a few hundred.
+func StartBulkCapture(t testing.TB, ns Namespace, device, path string) *Capture {
+	t.Helper()
+	return startCapture(t, ns, device, path, carried)
 }
 
 // startCapture captures the packets that a filter of tcpdump lets through.
-func startCapture(t testing.TB, ns Namespace, device, path, filter string) *Capture {
+func startCapture(t testing.TB, ns Namespace, device, path, filter string, more ...string) *Capture {
 	t.Helper()
 	c := &Capture{Path: path, ns: ns, device: device}
-	c.proc = Start(t, ns.Command("tcpdump", "-i", device, "-w", path, "-U", "-s", "0",
-		"-n", "-Z", "root", "-B", "65536", "--immediate-mode",
-		fmt.Sprintf("%s or udp dst port %d", filter, sentinelPort)))
+	args := append([]string{"-i", device, "-w", path, "-U", "-s", "0", "-n", "-Z", "root", "-B", "65536"}, more...)
+	c.proc = Start(t, ns.Command("tcpdump", append(args, fmt.Sprintf("%s or udp dst port %d", filter, sentinelPort))...))
 	c.proc.WaitFor(t, "listening on")
 	return c
 }

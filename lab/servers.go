@@ -66,6 +66,9 @@ func (l *Lab) start(name string, args ...string) *Process {
 	return Start(l.T, l.Net.Server.Command(name, args...))
 }
 
+// BulkPage is a file in Dir that nginx hands out, if the test has made it.
+const BulkPage = "bulk"
+
 func serveNginx(l *Lab, eps []Endpoint) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log;\n"+
@@ -83,7 +86,7 @@ func serveNginx(l *Lab, eps []Endpoint) {
 			fmt.Fprintf(&b, "ssl_verify_client %s; ssl_client_certificate %s;\n",
 				pick(e.Mode == Required, "on", "optional"), l.clientCA(e))
 		}
-		b.WriteString("location / { return 200 \"ok\\n\"; } }\n")
+		b.WriteString("location / { return 200 \"ok\\n\"; } location /" + BulkPage + " { root " + l.Dir + "; } }\n")
 	}
 	b.WriteString("}\n")
 	l.start("nginx", "-p", l.Dir, "-e", l.Dir+"/nginx.log", "-c", l.File("nginx.conf", b.String()))

@@ -118,7 +118,7 @@ func TestSpoken(t *testing.T) {
 		l.Net.Server.WaitBound(t, s.by)
 	}
 	pcap := filepath.Join(l.Dir, "spoken.pcap")
-	capture := startCapture(t, l.Net.Client, Device, pcap, "tcp or udp")
+	capture := startCapture(t, l.Net.Client, Device, pcap, "tcp or udp", "--immediate-mode")
 	said := speakAll(l, todo)
 	l.Net.Client.WaitQuiet(t, 2*time.Second)
 	capture.Stop(t)

@@ -246,13 +246,7 @@ func (s *Source) run(ctx context.Context) error {
 		return s.tracker.Segment(p.Time, &seg)
 	}
 	for ctx.Err() == nil {
-		var first *ring
-		var firstAt int64
-		for _, r := range s.rings {
-			if at, ok := r.ready(); ok && (first == nil || at < firstAt) {
-				first, firstAt = r, at
-			}
-		}
+		first, _ := s.first()
 		if time.Since(s.counted) >= countEvery {
 			s.count()
 		}
@@ -269,7 +263,36 @@ func (s *Source) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return ctx.Err()
+	return s.drain(use)
+}
+
+// first returns the ring whose next block is the earliest of those to be read,
+// and when its first packet came; nil if none is.
+func (s *Source) first() (first *ring, at int64) {
+	for _, r := range s.rings {
+		if t, ok := r.ready(); ok && (first == nil || t < at) {
+			first, at = r, t
+		}
+	}
+	return first, at
+}
+
+// drain reads what was captured until now, which the kernel hands over within
+// retireAfter.
+func (s *Source) drain(use func(*Packet) bool) error {
+	stop := time.Now()
+	for {
+		switch r, at := s.first(); {
+		case r != nil && at <= stop.UnixNano():
+			if !r.read(use) {
+				return errStopped
+			}
+		case time.Since(stop) > 3*retireAfter:
+			return nil
+		default:
+			time.Sleep(retireAfter / 5)
+		}
+	}
 }
 
 // quiet moves the clock on while there are no packets: up to where none can be
