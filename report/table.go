@@ -36,16 +36,16 @@ var columns = [...]column{
 	{title: "Time", squeeze: 1,
 		cell:   func(t *Text, r *row) string { return t.clock(r.start) },
 		narrow: func(t *Text, r *row) string { return strings.TrimSuffix(t.clock(r.start), r.start.Format(".000")) }},
-	{title: "Capture", cell: func(_ *Text, r *row) string { return tidy(filepath.Base(r.capture)) }, worth: severalCaptures, least: 10},
+	{title: "Capture", cell: func(_ *Text, r *row) string { return captureName(r.capture) }, worth: severalCaptures, least: 10},
 	{title: "Client", squeeze: 2,
 		cell:   func(_ *Text, r *row) string { return parse.EndName(r.client) },
 		narrow: func(_ *Text, r *row) string { return parse.HostName(r.client.Addr()) }},
 	{title: "Server", cell: func(_ *Text, r *row) string { return parse.EndName(r.server) }},
 	{title: "Hop", cell: func(_ *Text, r *row) string { return r.hop }, worth: someHop, least: 8},
-	{title: "Name (SNI)", cell: func(_ *Text, r *row) string { return cmp.Or(r.sni, "-") }, least: 12},
+	{title: "Name (SNI)", cell: func(_ *Text, r *row) string { return cmp.Or(r.sni, "-") }, least: 20},
 	{title: "TLS", cell: func(_ *Text, r *row) string { return cmp.Or(r.version, "-") }, squeeze: 1},
 	{title: "Asked", cell: func(_ *Text, r *row) string { return r.asked.String() }},
-	{title: "When", cell: func(_ *Text, r *row) string { return r.when.String() }, worth: someLater, squeeze: 2},
+	{title: "When", cell: func(_ *Text, r *row) string { return r.when.String() }, worth: someLater},
 	{title: "Reply", cell: outcome},
 }
 
@@ -54,6 +54,17 @@ const hardest = 2
 
 func severalCaptures(rows []row) bool {
 	return slices.ContainsFunc(rows, func(r row) bool { return r.capture != rows[0].capture })
+}
+
+// captureName is the name of a file without what it shares with most others.
+func captureName(path string) string {
+	name := tidy(filepath.Base(path))
+	for _, end := range []string{".gz", ".zst", ".pcap", ".pcapng", ".cap"} {
+		if short := strings.TrimSuffix(name, end); short != "" {
+			name = short
+		}
+	}
+	return name
 }
 
 func someAgain(rows []row) bool {
