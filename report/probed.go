@@ -132,7 +132,7 @@ func probeGrid(p *page, probed []attribute.Probed) {
 		g.cells = append(g.cells, []string{offered(k), probedAsked(k), probedWants(k)})
 	}
 	g.measure()
-	g.fit(p.width - 2)
+	g.fit(p.width-2, leastWidth)
 	p.line(2, aside, g.line(0))
 	because := ""
 	for i := range probed {

@@ -25,8 +25,9 @@ type column struct {
 	// worth reports whether the column tells anything about some rows; nil for
 	// always.
 	worth func([]row) bool
-	// least is the width the column may be cut to, 0 if it must not be cut.
-	least int
+	// least is the width the column may be cut to, 0 if it must not be cut;
+	// rather the one it is cut to while other columns can still be squeezed.
+	least, rather int
 }
 
 // columns is the table from left to right.
@@ -36,21 +37,21 @@ var columns = [...]column{
 	{title: "Time", squeeze: 1,
 		cell:   func(t *Text, r *row) string { return t.clock(r.start) },
 		narrow: func(t *Text, r *row) string { return strings.TrimSuffix(t.clock(r.start), r.start.Format(".000")) }},
-	{title: "Capture", cell: func(_ *Text, r *row) string { return captureName(r.capture) }, worth: severalCaptures, least: 10},
+	{title: "Capture", cell: func(_ *Text, r *row) string { return captureName(r.capture) }, worth: severalCaptures, least: 10, rather: 10},
 	{title: "Client", squeeze: 2,
 		cell:   func(_ *Text, r *row) string { return parse.EndName(r.client) },
 		narrow: func(_ *Text, r *row) string { return parse.HostName(r.client.Addr()) }},
 	{title: "Server", cell: func(_ *Text, r *row) string { return parse.EndName(r.server) }},
-	{title: "Hop", cell: func(_ *Text, r *row) string { return r.hop }, worth: someHop, least: 8},
-	{title: "Name (SNI)", cell: func(_ *Text, r *row) string { return cmp.Or(r.sni, "-") }, least: 20},
+	{title: "Hop", cell: func(_ *Text, r *row) string { return r.hop }, worth: someHop, least: 8, rather: 8},
+	{title: "Name (SNI)", cell: func(_ *Text, r *row) string { return cmp.Or(r.sni, "-") }, least: 12, rather: 20},
 	{title: "TLS", cell: func(_ *Text, r *row) string { return cmp.Or(r.version, "-") }, squeeze: 1},
 	{title: "Asked", cell: func(_ *Text, r *row) string { return r.asked.String() }},
-	{title: "When", cell: func(_ *Text, r *row) string { return r.when.String() }, worth: someLater},
+	{title: "When", cell: func(_ *Text, r *row) string { return r.when.String() }, worth: someLater, squeeze: 3},
 	{title: "Reply", cell: outcome},
 }
 
 // hardest is the largest squeeze of all columns.
-const hardest = 2
+const hardest = 3
 
 func severalCaptures(rows []row) bool {
 	return slices.ContainsFunc(rows, func(r row) bool { return r.capture != rows[0].capture })
@@ -109,10 +110,7 @@ func (t *Text) table(p *page) {
 	p.blank()
 	p.line(0, heading, "Connections")
 	p.para(0, aside, t.caption())
-	g := t.grid(rows, 0)
-	for squeeze := 1; !g.fit(p.width) && squeeze <= hardest; squeeze++ {
-		g = t.grid(rows, squeeze)
-	}
+	g := t.fitting(rows, p.width)
 	p.line(0, aside, g.line(0))
 	for i := range rows {
 		r := &rows[i]
@@ -125,6 +123,20 @@ func (t *Text) table(p *page) {
 		}
 	}
 	t.leftOut(p, rows)
+}
+
+// fitting is the table at the least squeeze that fits a page, cut where that is
+// needed.
+func (t *Text) fitting(rows []row, width int) *grid {
+	for squeeze := 0; ; squeeze++ {
+		g := t.grid(rows, squeeze)
+		if g.fit(width, ratherWidth) {
+			return g
+		}
+		if squeeze >= hardest-1 && g.fit(width, leastWidth) || squeeze == hardest {
+			return g
+		}
+	}
 }
 
 // caption says how the table is ordered and what its times are.
@@ -214,13 +226,16 @@ func (t *Text) grid(rows []row, squeeze int) *grid {
 	return g
 }
 
-// fit narrows the columns that may be cut, the widest first, until a line fits
-// or nothing is left to cut, which it tells.
-func (g *grid) fit(width int) bool {
+func leastWidth(c column) int  { return c.least }
+func ratherWidth(c column) int { return c.rather }
+
+// fit narrows the columns that may be cut to something, the widest first, until
+// a line fits or nothing is left to cut, which it tells.
+func (g *grid) fit(width int, to func(column) int) bool {
 	for g.total() > width {
 		widest := -1
 		for k, c := range g.columns {
-			if c.least > 0 && g.widths[k] > c.least && (widest < 0 || g.widths[k] > g.widths[widest]) {
+			if least := to(c); least > 0 && g.widths[k] > least && (widest < 0 || g.widths[k] > g.widths[widest]) {
 				widest = k
 			}
 		}
