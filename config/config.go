@@ -68,6 +68,9 @@ type Watch struct {
 	RotateAge  time.Duration // 0 for none
 	RotateKeep int           // old files
 
+	User           string // to become when running as root
+	KeepPrivileges bool   // whatever they are
+
 	Evidence     string        // folder, empty for none
 	EvidenceSize Bytes         // of all files in it
 	EvidenceAge  time.Duration // 0 for any

@@ -7,6 +7,7 @@ import (
 	"whoasked/capture"
 	"whoasked/report"
 	"whoasked/report/evidence"
+	"whoasked/service"
 )
 
 // file has the packets of a connection kept whose answer is worth another look.
@@ -24,6 +25,9 @@ func (r *watchRun) openEvidence() error {
 	c := &r.config.Watch
 	if c.Evidence == "" {
 		return nil
+	}
+	if err := service.Own(c.Evidence, c.User); err != nil {
+		return fmt.Errorf("make the folder for evidence: %w", err)
 	}
 	k, err := evidence.Open(evidence.Options{
 		Dir:     c.Evidence,

@@ -41,10 +41,13 @@ var arrows = map[string]struct {
 	"capture/live":    {own: []string{"parse", "capture"}, foreign: []string{"github.com/cilium/ebpf", "golang.org/x/net", "golang.org/x/sys"}},
 	"report":          {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
 	"report/evidence": {own: []string{"parse", "capture"}, closed: []string{"net", "crypto/tls", "log"}},
-	"config":          {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag", "go.yaml.in/yaml/v3"}},
-	"declared":        {own: []string{"attribute"}, closed: []string{"net", "net/http", "os", "os/exec", "crypto/tls", "log", "sync", "context"}},
+	"service": {foreign: []string{
+		"github.com/coreos/go-systemd", "github.com/elastic/go-seccomp-bpf", "github.com/landlock-lsm/go-landlock", "golang.org/x/sys",
+	}},
+	"config":   {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag", "go.yaml.in/yaml/v3"}},
+	"declared": {own: []string{"attribute"}, closed: []string{"net", "net/http", "os", "os/exec", "crypto/tls", "log", "sync", "context"}},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "report/evidence", "config", "declared"},
+		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "report/evidence", "service", "config", "declared"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term", "github.com/DeRuina/timberjack",

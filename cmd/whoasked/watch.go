@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"whoasked/config"
 	"whoasked/parse"
 	"whoasked/report"
+	"whoasked/service"
 )
 
 const watchHelp = `watch captures at network interfaces, on Linux, and tells who asks for client
@@ -106,6 +108,8 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 	if err != nil {
 		return err
 	}
+	r.dropPrivileges(stdin)
+	service.Ready()
 	stop := r.background(ctx)
 	failed := false
 	err = r.watching.read(ctx, src, func(err error) {
@@ -115,6 +119,7 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 		}
 	})
 	stop()
+	service.Stopping()
 	r.closeEvidence()
 	if err == nil {
 		if r.log != nil {
@@ -206,6 +211,7 @@ func (r *watchRun) background(ctx context.Context) (stop func()) {
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
+		watchdog := service.NewWatchdog()
 		tick := time.NewTicker(tickEvery)
 		defer tick.Stop()
 		for {
@@ -218,6 +224,7 @@ func (r *watchRun) background(ctx context.Context) (stop func()) {
 				r.watching.summary(r.allNotes())
 			case <-tick.C:
 				r.watching.tick()
+				watchdog.Alive()
 				if r.log != nil {
 					r.repeats()
 				}
@@ -249,8 +256,14 @@ func (r *watchRun) output() (out io.Writer, done func(), err error) {
 		Filename: name, MaxSize: int(c.RotateSize >> 20), MaxBackups: c.RotateKeep,
 		RotationInterval: c.RotateAge, FileMode: 0o640, Compression: "gzip",
 	}
+	if err := service.Own(filepath.Dir(name), c.User); err != nil {
+		return nil, nil, fmt.Errorf("cannot write to %s: %w", name, err)
+	}
 	if _, err := f.Write(nil); err != nil { // opens it, to tell at once if that cannot be
 		return nil, nil, fmt.Errorf("cannot write to %s: %w", name, err)
+	}
+	if !c.KeepPrivileges {
+		service.OwnFile(name, c.User)
 	}
 	return f, func() { _ = f.Close() }, nil
 }
