@@ -62,12 +62,7 @@ func (c *Capture) Stop(t testing.TB) {
 	if c.device == "lo" {
 		target = "127.0.0.1"
 	}
-	mark := fmt.Sprintf("whoasked sentinel %d", time.Now().UnixNano())
-	// bash: this process is not in the namespace.
-	script := fmt.Sprintf("printf '%s' > /dev/udp/%s/%d", mark, target, sentinelPort)
-	if out, err := c.ns.Command("bash", "-c", script).CombinedOutput(); err != nil {
-		t.Fatalf("send the sentinel: %v\n%s", err, out)
-	}
+	mark := sendSentinel(t, c.ns, target)
 	if !poll(time.Minute, func() bool { return tailContains(t, c.Path, mark) }) {
 		t.Fatal("the sentinel did not reach the capture in a minute")
 	}
@@ -78,6 +73,18 @@ func (c *Capture) Stop(t testing.TB) {
 	if dropped == nil || dropped[1] != "0" {
 		t.Fatalf("the capture is not complete:\n%s", out)
 	}
+}
+
+// sendSentinel sends a datagram and returns what is in it.
+func sendSentinel(t testing.TB, ns Namespace, target string) string {
+	t.Helper()
+	mark := fmt.Sprintf("whoasked sentinel %d", time.Now().UnixNano())
+	// bash: this process is not in the namespace.
+	script := fmt.Sprintf("printf '%s' > /dev/udp/%s/%d", mark, target, sentinelPort)
+	if out, err := ns.Command("bash", "-c", script).CombinedOutput(); err != nil {
+		t.Fatalf("send the sentinel: %v\n%s", err, out)
+	}
+	return mark
 }
 
 // tailContains looks for text in the last bytes of a file.

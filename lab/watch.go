@@ -4,14 +4,17 @@ package lab
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +29,32 @@ type Watch struct {
 	ns   Namespace
 	proc *Process
 	feed *Process // what it reads from, nil if that is interfaces
+	// passed hands on what feed writes.
+	passed *passing
+}
+
+// passing is a pipe that can be asked whether a text has gone through.
+type passing struct {
+	to     io.WriteCloser
+	mu     sync.Mutex
+	latest []byte // at most 64 KiB of the latest bytes
+}
+
+func (p *passing) Write(b []byte) (int, error) {
+	n, err := p.to.Write(b)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latest = append(p.latest, b[:n]...)
+	if over := len(p.latest) - 64<<10; over > 0 {
+		p.latest = slices.Delete(p.latest, 0, over)
+	}
+	return n, err
+}
+
+func (p *passing) contains(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Contains(p.latest, []byte(text))
 }
 
 // StartWatch starts whoasked watch in a namespace, where it writes to a file of
@@ -42,18 +71,17 @@ func StartWatch(t testing.TB, ns Namespace, program, path string, sockets int, a
 // StartWatchPipe starts tcpdump at a device and whoasked watch that reads from it.
 func StartWatchPipe(t testing.TB, ns Namespace, program, path, device string) *Watch {
 	t.Helper()
-	r, p, err := os.Pipe()
+	w := &Watch{Name: "-", Path: path, ns: ns}
+	tcpdump := ns.Command("tcpdump", "-i", device, "-s", "0", "-U", "-n", "-Z", "root", "-B", "65536", "-w", "-",
+		fmt.Sprintf("%s or udp dst port %d", carried, sentinelPort))
+	cmd := ns.Command(program, "watch", "--format", "json", "-")
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	defer p.Close()
-	w := &Watch{Name: "-", Path: path, ns: ns}
-	tcpdump := ns.Command("tcpdump", "-i", device, "-s", "0", "-U", "-n", "-Z", "root", "-B", "65536", "-w", "-", carried)
-	tcpdump.Stdout = p
+	w.passed = &passing{to: in}
+	tcpdump.Stdout = w.passed
 	w.feed = Start(t, tcpdump)
-	cmd := ns.Command(program, "watch", "--format", "json", "-")
-	cmd.Stdin = r
 	w.start(t, cmd)
 	w.feed.WaitFor(t, "listening on")
 	return w
@@ -107,11 +135,18 @@ func (w *Watch) capturing(t testing.TB) (n int) {
 // Stop has it end by itself.
 func (w *Watch) Stop(t testing.TB) {
 	t.Helper()
-	p := w.proc
 	if w.feed != nil {
-		p = w.feed // watch ends with its input
+		// tcpdump forgets what is in its ring when it ends.
+		mark := sendSentinel(t, w.ns, w.ns.Peer.String())
+		if !poll(time.Minute, func() bool { return w.passed.contains(mark) }) {
+			t.Fatal("the sentinel did not reach the pipe in a minute")
+		}
+		w.feed.Signal(syscall.SIGINT)
+		<-w.feed.Done()
+		w.passed.to.Close() // watch ends with its input
+	} else {
+		w.proc.Signal(syscall.SIGINT)
 	}
-	p.Signal(syscall.SIGINT)
 	select {
 	case <-w.proc.Done():
 	case <-time.After(time.Minute):
