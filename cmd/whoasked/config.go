@@ -43,6 +43,10 @@ func addSettings(cmd *cobra.Command, groups ...string) {
 	must(cmd.MarkFlagFilename("output"))
 }
 
+// lasting has the help of a command that answers while things happen say that
+// log lines are what it writes unless told otherwise.
+func lasting(cmd *cobra.Command) { cmd.Flags().Lookup("format").DefValue = "log" }
+
 // must is for calls that only fail if the program is put together wrongly,
 // which every test of a command then shows.
 func must(err error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -75,6 +76,11 @@ func newRoot(t *terminal) *cobra.Command {
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
+	var build strings.Builder
+	info, _ := debug.ReadBuildInfo()
+	must(printVersion(&build, version, info))
+	root.Version = build.String()
+	root.SetVersionTemplate("{{.Version}}")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRead(t), newWatch(t), newRelay(t), newProbe(t), newDemo(t), newExplain(), newHops(t), newConfig(t), newVersion(), newMan())
 	return root

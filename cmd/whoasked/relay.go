@@ -54,6 +54,7 @@ func newRelay(t *terminal) *cobra.Command {
 		},
 	}
 	addSettings(cmd, "relay")
+	lasting(cmd)
 	cmd.AddCommand(newRules(t))
 	return cmd
 }

@@ -65,6 +65,8 @@ func newWatch(t *terminal) *cobra.Command {
 		},
 	}
 	addSettings(cmd, "watch")
+	lasting(cmd)
+	cmd.Flags().Lookup("output").Usage = "write to `FILE`: log and JSON lines as they come, text at the end"
 	return cmd
 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -168,14 +170,20 @@ func TestDismissed(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
+		var mu sync.Mutex // of said
 		var said []string
-		w, err := openWriter(Options{Dir: dir, Log: func(s string) { said = append(said, s) }})
+		w, err := openWriter(Options{Dir: dir, Log: func(s string) {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, s)
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		full := true
+		var full atomic.Bool
+		full.Store(true)
 		w.write = func(name string, data []byte) error {
-			if full {
+			if full.Load() {
 				return syscall.ENOSPC
 			}
 			return w.replace(name, data)
@@ -188,10 +196,14 @@ func TestFullDisk(t *testing.T) {
 		}
 		time.Sleep(3 * retryAfter)
 		synctest.Wait()
+		mu.Lock()
+		w.mu.Lock()
 		if len(said) != 1 || w.waiting > waitingBytes {
 			t.Errorf("said %q, %d bytes wait", said, w.waiting)
 		}
-		full = false
+		w.mu.Unlock()
+		mu.Unlock()
+		full.Store(false)
 		time.Sleep(2 * retryAfter)
 		synctest.Wait()
 		w.close()
