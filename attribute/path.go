@@ -16,6 +16,8 @@ type PathHop struct {
 	Asked      Answer // No for a hop that passes TLS through
 	// Passes: the hop does not end TLS, it passes what it gets to the next.
 	Passes bool
+	// Alike: it asks just as one behind it does, and may only pass TLS through.
+	Alike bool
 	// JoinedBy is the rule that joined the leg to the one before, empty for the
 	// first; Evidence says what it saw.
 	JoinedBy, Evidence string
@@ -40,6 +42,8 @@ type Path struct {
 	// clocks could not be compared, or "ambiguous", where Doubt says what cannot be
 	// told apart.
 	Confidence, Doubt string
+	// Probed: each hop was asked directly, and their order is that of the settings.
+	Probed bool
 }
 
 // Chain writes a path in one line, such as "198.18.0.10 → appgw (passes through)
@@ -58,6 +62,8 @@ func (p *Path) Chain() string {
 		switch {
 		case h.Passes:
 			b.WriteString(" (passes through)")
+		case h.Alike:
+			b.WriteString(" (passes through or asks alike)")
 		case h.Asked == Yes:
 			b.WriteString(" (ASKED)")
 		case h.Asked == No:

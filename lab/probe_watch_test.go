@@ -44,11 +44,13 @@ func TestProbeWatchIncident(t *testing.T) {
 	c.HAProxy(l, c.Edge, "appgw", fmt.Sprintf("listen appgw\n bind %s:443\n server apim %s:443\n", c.Edge.Addr, c.Middle.Addr), 443)
 	hops := fmt.Sprintf("appgw=%s,apim=%s", c.Edge.Addr, c.Middle.Addr)
 
+	checkAskerNamed(t, l, c, program, hops)
 	out := filepath.Join(l.Dir, "watch.jsonl")
 	begun := time.Now()
 	watch := Start(t, c.Client.Command(program, "probe", "--hops", hops, "--format", "json", "--output", out, "--each-hop", "--repeat", "2",
 		"--watch", "200ms", "--exit-code", "--address", c.Edge.Addr.String(), "https://portal.contoso.test/"))
-	watch.WaitFor(t, "UTC: asked in 24 of 24 fresh handshakes") // three endpoints × two versions × two protocols × twice
+	watch.WaitFor(t, "UTC: asked in 16 of 16 fresh handshakes") // two endpoints × two versions × two protocols × twice
+	watch.WaitFor(t, "appgw (passes through) → apim (ASKED)")
 	l.File("apim.conf", apimConf(l, c, "off"))
 	changed := time.Now()
 	apim.Signal(syscall.SIGHUP)
@@ -67,6 +69,27 @@ func TestProbeWatchIncident(t *testing.T) {
 		t.Errorf("the watch ends with another status than 0:\n%s", watch.Output())
 	}
 	checkHopsNamed(t, out)
+}
+
+// checkAskerNamed: without a word about it in the settings, the gateway is found
+// to pass TLS through, and the server behind it to be the one that asks.
+func checkAskerNamed(t *testing.T, l *Lab, c *Chain, program, hops string) {
+	out, err := c.Client.Command(program, "probe", "--hops", hops, "--each-hop", "--format", "json",
+		"--address", c.Edge.Addr.String(), "https://portal.contoso.test/").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := ""
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, `{"kind":"path"`) {
+			path += line
+		}
+	}
+	for _, want := range []string{`"asker_name":"apim"`, `"reaches_client":true`, "appgw (passes through) → apim (ASKED)", "was resumed through it"} {
+		if !strings.Contains(path, want) {
+			t.Errorf("%s not in %s", want, path)
+		}
+	}
 }
 
 // sameMinute reports whether a time of day is within a minute after another.

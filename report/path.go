@@ -24,6 +24,7 @@ type pathLine struct {
 	Reaches    *bool       `json:"reaches_client,omitempty"`
 	Confidence string      `json:"confidence"`
 	Doubt      string      `json:"doubt,omitempty"`
+	Probed     bool        `json:"probed,omitempty"`
 }
 
 type hopMember struct {
@@ -32,6 +33,7 @@ type hopMember struct {
 	Name       string `json:"name,omitempty"`
 	Asked      string `json:"asked"`
 	Passes     bool   `json:"passes_through,omitempty"`
+	Alike      bool   `json:"asks_alike,omitempty"`
 	JoinedBy   string `json:"joined_by,omitempty"`
 	Evidence   string `json:"evidence,omitempty"`
 }
@@ -40,7 +42,7 @@ type hopMember struct {
 func (j *JSON) Path(p *attribute.Path) error {
 	line := pathLine{
 		Kind: "path", ID: p.ID, Time: stamp(p.Start), Client: p.Client.String(), SNI: p.SNI, Chain: p.Chain(),
-		AskerName: p.AskerName, When: p.When.String(), Confidence: p.Confidence, Doubt: p.Doubt,
+		AskerName: p.AskerName, When: p.When.String(), Confidence: p.Confidence, Doubt: p.Doubt, Probed: p.Probed,
 	}
 	if p.Asker.IsValid() {
 		line.Asker = p.Asker.String()
@@ -53,7 +55,7 @@ func (j *JSON) Path(p *attribute.Path) error {
 		h := &p.Hops[i]
 		line.Hops = append(line.Hops, hopMember{
 			Connection: h.Connection, Server: h.Server.String(), Name: h.Name, Asked: h.Asked.String(),
-			Passes: h.Passes, JoinedBy: h.JoinedBy, Evidence: h.Evidence,
+			Passes: h.Passes, Alike: h.Alike, JoinedBy: h.JoinedBy, Evidence: h.Evidence,
 		})
 	}
 	return j.write(&line)
@@ -190,6 +192,7 @@ func (t *Text) way(p *page) {
 			client = "clients"
 		}
 		p.item(cmp.Or(tidy(w.SNI), "no name")+": "+client+w.chain, w.words()...)
+		w.hops(p)
 	}
 	if n := len(t.ways) - shownWays + t.moreWays; n > 0 && len(t.ways) > shownWays {
 		p.line(4, plain, fmt.Sprintf("+ %d more; --format json tells all", n))
@@ -208,13 +211,20 @@ func (w *way) words() []string {
 	switch {
 	case w.Doubt != "":
 		out = append(out, "Not certain: "+w.Doubt+".")
+	case asker == "" && w.Probed:
+		out = append(out, "The client is not asked.")
 	case asker == "":
 	case w.Reaches == attribute.Yes:
 		out = append(out, "The request of "+tidy(asker)+" reaches the client: a browser there shows its dialog.")
 	case w.Reaches == attribute.No:
 		out = append(out, "The request of "+tidy(asker)+" goes to the hop before it and never reaches the client.")
 	default:
-		out = append(out, "What stands in front of the first leg was not captured.")
+		if !w.Probed {
+			out = append(out, "What stands in front of the first leg was not captured.")
+		}
+	}
+	if w.Probed {
+		return out
 	}
 	how := plural(w.count, "connection") + ", joined by"
 	seen := ""
@@ -225,6 +235,18 @@ func (w *way) words() []string {
 		}
 	}
 	return append(out, how+" ("+w.Confidence+")")
+}
+
+// hops writes what probing each hop found.
+func (w *way) hops(p *page) {
+	if !w.Probed {
+		return
+	}
+	for i := range w.Hops {
+		h := &w.Hops[i]
+		p.para(6, plain, endpointName(tidy(h.Name), h.Server)+": "+tidy(h.Evidence))
+	}
+	p.para(6, aside, "The order of the hops is that of the settings.")
 }
 
 // sometimes writes what tells asked from not asked.

@@ -40,7 +40,34 @@ func playProbed(w Writer) error {
 			return err
 		}
 	}
+	for _, p := range probedPaths() {
+		if err := w.Path(&p); err != nil {
+			return err
+		}
+	}
 	return w.Close()
+}
+
+// probedPaths is a gateway that passes TLS through, and one that may.
+func probedPaths() []attribute.Path {
+	front := attribute.PathHop{
+		Connection: 1, Server: netip.MustParseAddrPort(other), Name: "appgw", Passes: true, Asked: attribute.No,
+		Evidence: "probed directly, it asked in 9 of 9 full handshakes; a session begun at apim was resumed through it (TLS 1.2): one endpoint ends TLS for both",
+	}
+	behind := attribute.PathHop{
+		Connection: 2, Server: netip.MustParseAddrPort(gateway), Name: "apim", Asked: attribute.Yes, JoinedBy: "configured",
+		Evidence: "probed directly, it asked in 9 of 9 full handshakes",
+	}
+	passes := attribute.Path{
+		ID: 1, Client: netip.MustParseAddrPort("198.18.0.10:40000"), SNI: contoso, Hops: []attribute.PathHop{front, behind},
+		Asker: behind.Server, AskerName: "apim", When: attribute.InHandshake, Reaches: attribute.Yes, Confidence: "likely", Probed: true,
+	}
+	front.Passes, front.Alike, front.Asked, front.Evidence = false, true, attribute.Yes, behind.Evidence
+	alike := attribute.Path{
+		ID: 2, Client: passes.Client, SNI: "api." + contoso, Hops: []attribute.PathHop{front, behind}, Confidence: "ambiguous", Probed: true,
+		Doubt: "appgw shows the same certificate and request as apim: it passes TLS through, or is set up alike",
+	}
+	return []attribute.Path{passes, alike}
 }
 
 func TestProbed(t *testing.T) {

@@ -37,7 +37,7 @@ func (m Matrix) Plan(t Target) []Probe {
 					}
 				}
 				if m.Resume {
-					p.Resume, p.Attempt, p.ALPN = true, 1, m.plainest()
+					p.Resume, p.Attempt, p.ALPN = true, 1, m.Plainest()
 					out = append(out, p)
 				}
 				if m.Later && v == tls.VersionTLS13 && t.HTTP() {
@@ -51,8 +51,8 @@ func (m Matrix) Plan(t Target) []Probe {
 	return out
 }
 
-// plainest is the protocol of the matrix that most servers speak.
-func (m Matrix) plainest() string {
+// Plainest is the protocol of the matrix that most servers speak.
+func (m Matrix) Plainest() string {
 	if slices.Contains(m.ALPN, "http/1.1") {
 		return "http/1.1"
 	}

@@ -19,6 +19,8 @@ type Probe struct {
 	Target Target
 	// Addr is where to connect.
 	Addr netip.AddrPort
+	// Aside: the target's name does not lead there.
+	Aside bool
 	// ServerName is the SNI, empty for none.
 	ServerName string
 	// Version is the only TLS version offered, a value of crypto/tls.
@@ -28,6 +30,9 @@ type Probe struct {
 	ALPN string
 	// Resume asks for a second connection that resumes the session of a first.
 	Resume bool
+	// Begin is where that first connection goes, not valid for Addr: who resumes a
+	// session begun elsewhere shares its keys, as a hop does that passes TLS through.
+	Begin netip.AddrPort
 	// Later offers post-handshake authentication (RFC 8446 §4.2.6), whatever the
 	// Prober's hello, so that the server may ask after the HTTP request.
 	Later bool
@@ -104,7 +109,11 @@ func (p *Prober) Do(ctx context.Context, pr Probe) *Attempt {
 	// What resumption hides shows on a second connection; the first one has to be
 	// let go on until the server has sent its tickets.
 	sessions := tls.NewLRUClientSessionCache(1)
-	first := p.connect(ctx, pr, sessions)
+	begin := pr
+	if pr.Begin.IsValid() {
+		begin.Addr = pr.Begin
+	}
+	first := p.connect(ctx, begin, sessions)
 	if first.Err != nil {
 		return first
 	}

@@ -11,7 +11,7 @@ import (
 // tells asked from not asked, and notes in askers which of them only pass TLS
 // through.
 func (l *line) join(prompts []attribute.Prompt, askers []attribute.Asker) ([]capture.Note, error) {
-	j := new(attribute.Joined)
+	j := &l.probed
 	var left int64
 	if l.legs != nil {
 		j, left = l.legs.Join(), l.legs.Left()
@@ -34,6 +34,16 @@ func (l *line) join(prompts []attribute.Prompt, askers []attribute.Asker) ([]cap
 	}
 	j.Mark(askers)
 	return joinNotes(j, left), nil
+}
+
+// take adds what probes of single hops were put together to.
+func (l *line) take(j *attribute.Joined) {
+	for _, p := range j.Paths {
+		p.ID = len(l.probed.Paths) + 1
+		l.probed.Paths = append(l.probed.Paths, p)
+	}
+	l.probed.Forwards = append(l.probed.Forwards, j.Forwards...)
+	l.probed.Findings = append(l.probed.Findings, j.Findings...)
 }
 
 // joinNotes tells what joining has to say of the captures.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -189,7 +190,7 @@ func (p *probing) run(ctx context.Context, targets []probe.Target) error {
 			p.terminal.fail(err)
 			continue
 		}
-		if err := p.report(p.probe(ctx, plan)); err != nil {
+		if err := p.report(ctx, p.probe(ctx, plan)); err != nil {
 			return err
 		}
 	}
@@ -214,11 +215,14 @@ func (p *probing) plan(ctx context.Context, t probe.Target) ([]probe.Probe, erro
 	plan := m.Plan(t)
 	if p.flags.hops {
 		for _, ap := range p.hops.Endpoints(t.Port) {
+			if ap.Port() == t.Port && slices.Contains(addrs, ap.Addr()) {
+				continue // the target's name leads there anyway
+			}
 			m.Addrs = []netip.Addr{ap.Addr()}
 			at := t
 			at.Port = ap.Port()
 			for _, pr := range m.Plan(at) {
-				pr.Target = t
+				pr.Target, pr.Aside = t, true
 				plan = append(plan, pr)
 			}
 		}
@@ -286,7 +290,8 @@ func (p *probing) probe(ctx context.Context, plan []probe.Probe) []*probe.Attemp
 }
 
 // report judges the attempts and writes one summary for each run of equal ones.
-func (p *probing) report(attempts []*probe.Attempt) error {
+func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
+	ways := p.newWays(attempts)
 	var sum *attribute.Probed
 	var of probe.Probe
 	flush := func() error {
@@ -309,11 +314,17 @@ func (p *probing) report(attempts []*probe.Attempt) error {
 			}
 			of, sum = same, p.summary(a)
 		}
-		if err := p.take(sum, a); err != nil {
+		c, err := p.take(sum, a)
+		if err != nil {
 			return err
 		}
+		ways.add(a, c)
 	}
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	p.line.take(ways.join(ctx))
+	return nil
 }
 
 func (p *probing) summary(a *probe.Attempt) *attribute.Probed {
@@ -323,15 +334,16 @@ func (p *probing) summary(a *probe.Attempt) *attribute.Probed {
 	}
 }
 
-// take judges one attempt and adds it to its summary.
-func (p *probing) take(sum *attribute.Probed, a *probe.Attempt) error {
+// take judges one attempt and adds it to its summary. The connection is nil where
+// there is none to look at.
+func (p *probing) take(sum *attribute.Probed, a *probe.Attempt) (*attribute.Connection, error) {
 	if !answered(a) {
 		sum.Fail(failure(a))
-		return nil
+		return nil, nil
 	}
 	c, err := p.line.judge("probe", a.Handshake)
 	if err != nil || c == nil {
-		return err
+		return nil, err
 	}
 	sum.Connections = append(sum.Connections, c.ID)
 	sum.Add(&attribute.Trial{
@@ -339,7 +351,7 @@ func (p *probing) take(sum *attribute.Probed, a *probe.Attempt) error {
 		Status: a.Status, AboutCertificate: a.AboutCertificate,
 		Through: a.Err == nil, Failure: failure(a),
 	})
-	return nil
+	return c, nil
 }
 
 // answered reports whether the endpoint took part in a handshake.

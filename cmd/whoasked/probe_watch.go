@@ -74,10 +74,13 @@ func (p *probing) watch(ctx context.Context, targets []probe.Target) error {
 	for {
 		attempts := p.round(ctx, targets)
 		if ctx.Err() != nil {
-			return p.report(attempts)
+			return p.report(ctx, attempts)
 		}
 		r := tallyRound(attempts)
 		p.terminal.note(r.String())
+		if first == nil {
+			p.noteWays(ctx, attempts)
+		}
 		now := r.state()
 		switch {
 		case now == stateUnknown, now == stateMixed:
@@ -85,7 +88,7 @@ func (p *probing) watch(ctx context.Context, targets []probe.Target) error {
 			first = r
 		case now != first.state():
 			p.terminal.note(changed(r))
-			return p.report(attempts)
+			return p.report(ctx, attempts)
 		}
 		if first == nil && now == stateMixed {
 			first = r // a change has begun before us: any agreement ends it
@@ -93,7 +96,7 @@ func (p *probing) watch(ctx context.Context, targets []probe.Target) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return p.report(attempts)
+			return p.report(ctx, attempts)
 		}
 	}
 }

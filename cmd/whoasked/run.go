@@ -20,9 +20,10 @@ type line struct {
 	out    report.Writer
 	hops   attribute.Hops
 	keep   filter
-	own    bool            // the connections are of our making: nothing is to be captured better
-	legs   *attribute.Legs // nil where legs are not joined
-	keys   *keyLogs        // nil for none
+	own    bool             // the connections are of our making: nothing is to be captured better
+	legs   *attribute.Legs  // nil where legs are not joined
+	keys   *keyLogs         // nil for none
+	probed attribute.Joined // what was put together from probes of single hops
 	// batch is how many connections are judged at a time; 0 and 1 stand for each
 	// as it ends, which a stream that may pause needs.
 	batch int
