@@ -60,6 +60,9 @@ func (d *direction) handshake(b []byte) {
 func (d *direction) content(m *deframer, b []byte) []byte {
 	n := min(m.left, len(b))
 	m.left -= n
+	if d.c.un != nil {
+		d.c.un.script.body(d.c.p, d.from, m.typ, b[:n])
+	}
 	switch {
 	case !m.want:
 	case m.left == 0 && len(m.buf) == 0:
@@ -100,6 +103,9 @@ func (d *direction) openMessage(m *deframer) {
 	} else {
 		d.c.un.opened(d, &e)
 	}
+	if d.c.un != nil {
+		d.c.un.script.header(d.c.p, d.from, m.typ, m.hdr[:], e.Gap)
+	}
 	d.c.emit(Event{Kind: EventMessage, From: d.from, Message: e})
 	if n == 0 {
 		d.closeMessage(m)
@@ -108,6 +114,9 @@ func (d *direction) openMessage(m *deframer) {
 
 // closeMessage ends the message whose last byte has passed.
 func (d *direction) closeMessage(m *deframer) {
+	if d.c.un != nil {
+		d.c.un.ended(d.from, m.typ, m.holed)
+	}
 	switch {
 	case m.holed:
 		if m.typ == TypeCertificateRequest {

@@ -269,6 +269,7 @@ type ServerHello struct {
 	JA3S string // empty unless Options.Fingerprints
 
 	encryptThenMAC bool // RFC 7366
+	extendedMaster bool // RFC 7627
 	compressed     bool // a compression method was chosen (RFC 3749)
 }
 

@@ -3,6 +3,7 @@ package parse
 import (
 	"bytes"
 	"encoding/hex"
+	"iter"
 )
 
 // keyLabel is what a secret of a key log opens. Values are internal; the names
@@ -52,10 +53,10 @@ const (
 	// older half is dropped, so that a log without end keeps its latest part.
 	maxKeyBytes = 64 << 20
 	// maxKeyLine is above the longest line that holds a secret.
-	maxKeyLine = 1 << 10
+	maxKeyLine = 4 << 10
 	// maxSecret is the longest secret: a Diffie-Hellman pre_master_secret is the
-	// size of its group, at most 8192 bits in use.
-	maxSecret = 255
+	// size of its group, at most 8192 bits in use (RFC 7919 §A.5).
+	maxSecret = 1 << 10
 )
 
 // KeyStats counts what key logs held. Lines that are empty or comments are not
@@ -63,11 +64,8 @@ const (
 type KeyStats struct {
 	Secrets int64 // taken, each once
 	Ignored int64 // lines with a label that opens no record
-	// Premaster counts lines with a pre_master_secret, which are not used: to
-	// make keys of one takes the whole handshake (RFC 7627 §4).
-	Premaster int64
-	Bad       int64 // lines that are not of the key log format
-	Dropped   int64 // secrets beyond a bound
+	Bad     int64 // lines that are not of the key log format
+	Dropped int64 // secrets beyond a bound
 }
 
 // Keys holds the secrets of key logs, to open sealed records with. It is not
@@ -77,17 +75,32 @@ type Keys struct {
 	// sealed records are worth keeping for a while; see Conn.
 	Growing bool
 
-	// Secrets by what the line names: a client random, or a session id padded with
-	// zeros.
+	// Secrets by what the line names: a client random, or, padded with zeros, a
+	// session id or the beginning of an encrypted pre_master_secret.
 	young, old map[[32]byte]secrets
 	size       int    // of young
 	version    uint64 // grows with every secret taken
+	premasters int64  // how many pre_master_secrets were taken
+	rsa        int64  // how many of them by their RSA encryption
 	stats      KeyStats
 }
 
-// secrets packs secrets one behind the other: label, length, bytes. What is
-// there never changes, so that slices of it may be kept.
+// secrets packs secrets one behind the other: label, length in two bytes, bytes.
+// What is there never changes, so that slices of it may be kept.
 type secrets []byte
+
+// all goes over the secrets in their order.
+func (s secrets) all() iter.Seq2[keyLabel, []byte] {
+	return func(yield func(keyLabel, []byte) bool) {
+		for len(s) > 0 {
+			end := 3 + int(s[1])<<8 + int(s[2])
+			if !yield(keyLabel(s[0]), s[3:end:end]) {
+				return
+			}
+			s = s[end:]
+		}
+	}
+}
 
 // NewKeys returns an empty Keys.
 func NewKeys() *Keys { return &Keys{young: make(map[[32]byte]secrets)} }
@@ -95,41 +108,41 @@ func NewKeys() *Keys { return &Keys{young: make(map[[32]byte]secrets)} }
 // Stats returns the counts so far.
 func (k *Keys) Stats() KeyStats { return k.stats }
 
-// add takes a secret.
-func (k *Keys) add(id [32]byte, label keyLabel, secret []byte) {
+// add takes a secret and reports whether it is a new one.
+func (k *Keys) add(id [32]byte, label keyLabel, secret []byte) bool {
 	n := 0
 	for _, gen := range []map[[32]byte]secrets{k.old, k.young} {
-		for s := gen[id]; len(s) > 0; s = s[2+int(s[1]):] {
-			if keyLabel(s[0]) != label {
+		for l, s := range gen[id].all() {
+			if l != label {
 				continue
 			}
-			if n++; bytes.Equal(s[2:2+int(s[1])], secret) {
-				return
+			if n++; bytes.Equal(s, secret) {
+				return false
 			}
 		}
 	}
 	if n >= maxCandidates {
 		k.stats.Dropped++
-		return
+		return false
 	}
 	const overhead = 96 // of an entry of the map
-	cost := 2 + len(secret)
+	cost := 3 + len(secret)
 	if k.young[id] == nil {
 		cost += overhead
 	}
 	if k.size+cost > maxKeyBytes/2 {
 		for _, s := range k.old {
-			for ; len(s) > 0; s = s[2+int(s[1]):] {
+			for range s.all() {
 				k.stats.Dropped++
 			}
 		}
 		k.old, k.young, k.size = k.young, make(map[[32]byte]secrets), 0
-		cost = 2 + len(secret) + overhead
+		cost = 3 + len(secret) + overhead
 	}
 	k.size += cost
-	k.young[id] = append(append(k.young[id], byte(label), byte(len(secret))), secret...)
+	k.young[id] = append(append(k.young[id], byte(label), byte(len(secret)>>8), byte(len(secret))), secret...)
 	k.version++
-	k.stats.Secrets++
+	return true
 }
 
 // find returns the secrets of one kind that logs give for an id, in their
@@ -140,9 +153,9 @@ func (k *Keys) find(id [32]byte, label keyLabel) [][]byte {
 	}
 	var out [][]byte
 	for _, gen := range []map[[32]byte]secrets{k.old, k.young} {
-		for s := gen[id]; len(s) > 0; s = s[2+int(s[1]):] {
-			if keyLabel(s[0]) == label {
-				out = append(out, s[2:2+int(s[1])])
+		for l, s := range gen[id].all() {
+			if l == label {
+				out = append(out, s)
 			}
 		}
 	}
@@ -267,11 +280,17 @@ func (k *Keys) readFrom(line []byte) bool {
 	if err != nil || err2 != nil || !label.fits(n, m) {
 		return false
 	}
-	if label == keyPremaster || label == keyPremasterRSA {
-		k.stats.Premaster++
+	if !k.add(id, label, buf[:m]) {
 		return true
 	}
-	k.add(id, label, buf[:m])
+	k.stats.Secrets++
+	switch label {
+	case keyPremasterRSA:
+		k.rsa++
+		fallthrough
+	case keyPremaster:
+		k.premasters++
+	}
 	return true
 }
 
@@ -301,7 +320,7 @@ func (l keyLabel) fits(id, secret int) bool {
 	case keyPremaster:
 		return id == 32 && secret > 0
 	case keyPremasterRSA:
-		return id == 8 && secret == 48
+		return id == rsaIDLen && secret == 48
 	}
 	return id == 32 && (secret == 32 || secret == 48) // the hash of the suite
 }

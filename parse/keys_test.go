@@ -55,14 +55,17 @@ func TestKeyLog(t *testing.T) {
 		{"labels of no use", "EXPORTER_SECRET R1 S1\nEARLY_EXPORTER_SECRET R1 S1\nECH_SECRET R1 S1\nECH_CONFIG R1 00\n", random1, keyMaster, "", KeyStats{Ignored: 4}},
 		{"several for one random", "CLIENT_RANDOM R1 S3\nCLIENT_RANDOM R2 S3\nCLIENT_RANDOM R1 S2\n", random1, keyMaster, secret3 + " " + secret2, KeyStats{Secrets: 3}},
 		{"the same twice", "CLIENT_RANDOM R1 S2\nCLIENT_RANDOM R1 S2\n", random1, keyMaster, secret2, KeyStats{Secrets: 1}},
-		{"premaster secret", "PMS_CLIENT_RANDOM R1 S2\n", random1, keyPremaster, "", KeyStats{Premaster: 1}},
-		{"RSA premaster secret", "RSA 0102030405060708 S2\n", random1, keyPremasterRSA, "", KeyStats{Premaster: 1}},
+		{"premaster secret", "PMS_CLIENT_RANDOM R1 S2\n", random1, keyPremaster, secret2, KeyStats{Secrets: 1}},
+		{"Diffie-Hellman premaster secret of 2048 bits", "PMS_CLIENT_RANDOM R1 " + strings.Repeat("d4", 256) + "\n", random1, keyPremaster, strings.Repeat("d4", 256), KeyStats{Secrets: 1}},
+		{"Diffie-Hellman premaster secret of 8192 bits", "PMS_CLIENT_RANDOM R1 " + strings.Repeat("d5", 1024) + "\nCLIENT_RANDOM R1 S2\n", random1, keyPremaster, strings.Repeat("d5", 1024), KeyStats{Secrets: 2}},
+		{"longer than any", "PMS_CLIENT_RANDOM R1 " + strings.Repeat("d5", 1025) + "\n", random1, keyPremaster, "", KeyStats{Bad: 1}},
+		{"RSA premaster secret", "RSA 0102030405060708 S2\n", "0102030405060708" + strings.Repeat("00", 24), keyPremasterRSA, secret2, KeyStats{Secrets: 1}},
 		{"by session id", "RSA Session-ID:R2 Master-Key:S2\n", random2, keyMasterByID, secret2, KeyStats{Secrets: 1}},
 		{"torn by another writer", "CLIENT_RANDOM R1 c2c2CLIENT_RANDOM R1 S2\n", random1, keyMaster, secret2, KeyStats{Secrets: 1, Bad: 1}},
 		{"cut short", "CLIENT_RANDOM R1 c2c2\nCLIENT_RANDOM R1\nCLIENT_RANDOM\nCLIENT_RANDOM R1 S", random1, keyMaster, "", KeyStats{Bad: 3}},
 		{"not hexadecimal", "CLIENT_RANDOM R1 " + strings.Repeat("xy", 48) + "\n", random1, keyMaster, "", KeyStats{Bad: 1}},
 		{"other text", "<html>\nhello world\n", random1, keyMaster, "", KeyStats{Bad: 2}},
-		{"a line without end", strings.Repeat("ab", 4000) + "\nCLIENT_RANDOM R1 S2\n", random1, keyMaster, secret2, KeyStats{Secrets: 1, Bad: 1}},
+		{"a line without end", strings.Repeat("ab", 8000) + "\nCLIENT_RANDOM R1 S2\n", random1, keyMaster, secret2, KeyStats{Secrets: 1, Bad: 1}},
 	}
 	fill := strings.NewReplacer("R1", random1, "R2", random2, "S1", secret1, "S2", secret2, "S3", secret3)
 	for _, tt := range tests {

@@ -12,6 +12,7 @@ const (
 	extALPN                   = 16
 	extRecordSizeLimit        = 28
 	extEncryptThenMAC         = 22
+	extExtendedMaster         = 23
 	extSessionTicket          = 35
 	extPreSharedKey           = 41
 	extEarlyData              = 42

@@ -103,8 +103,7 @@ func newOpener12(h hello12, master []byte, client bool) opener12 {
 	if p.mac != nil {
 		mac = p.mac().Size()
 	}
-	sha384 := strings.HasSuffix(h.suite.name(), "_SHA384")
-	keys := prf(h.version, sha384, master, "key expansion", 2*(mac+p.key+p.fixed), h.server[:], h.client[:])
+	keys := prf(h.version, h.sha384(), master, "key expansion", 2*(mac+p.key+p.fixed), h.server[:], h.client[:])
 	cut := func(n int) []byte { // the client's comes first
 		c, s := keys[:n], keys[n:2*n]
 		keys = keys[2*n:]

@@ -56,6 +56,7 @@ func (p *Parser) Recycle(c *Conn) {
 		c.dirs[s].drop()
 	}
 	if c.un != nil {
+		c.un.script.release(p)
 		for s := range c.un.dirs {
 			c.un.dirs[s].msg.reset(p)
 			c.un.release(&c.un.dirs[s])

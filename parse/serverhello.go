@@ -85,6 +85,9 @@ func (h *ServerHello) readExtensions(s cryptobyte.String, bad *flaw) {
 		case extEncryptThenMAC:
 			h.encryptThenMAC = true
 			continue
+		case extExtendedMaster:
+			h.extendedMaster = true
+			continue
 		default:
 			continue
 		}

@@ -45,6 +45,7 @@ type unsealing struct {
 	// origins are the client randoms of connections whose session this one offers
 	// to resume (TLS ≤ 1.2): its secrets may be logged under theirs.
 	origins [][32]byte
+	script  transcript // of the handshake that is going on
 }
 
 // sealed is one direction of unsealing.
@@ -93,7 +94,7 @@ const (
 // hopeful reports whether there are secrets for the connection or may yet be.
 func (u *unsealing) hopeful() bool {
 	k := u.c.p.opts.Keys
-	return k.Growing || k.has(u.next.client) || slices.ContainsFunc(u.origins, k.has)
+	return k.Growing || k.has(u.next.client) || slices.ContainsFunc(u.origins, k.has) || u.mayFindRSA()
 }
 
 // wants takes note of a sealed record that begins and reports whether its body

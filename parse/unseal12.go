@@ -12,14 +12,21 @@ type hello12 struct {
 	version        Version
 	suite          CipherSuite
 	etm            bool // encrypt_then_mac (RFC 7366)
+	ems            bool // extended_master_secret (RFC 7627)
 	complete       bool // both hellos were read
 }
 
 // state12 is what one direction knows of TLS ≤ 1.2 keys.
 type state12 struct {
 	open  opener12
-	cand  []opener12 // while open is nil; valid iff made
-	hello hello12    // of the handshake whose ChangeCipherSpec passed last
+	cand  []candidate12 // while open is nil; valid iff made
+	hello hello12       // of the handshake whose ChangeCipherSpec passed last
+}
+
+// candidate12 is an opener that a secret may have made.
+type candidate12 struct {
+	opener12
+	master []byte // if it was made of a pre_master_secret
 }
 
 // hello takes note of a hello, in the clear or unsealed. It begins unsealing
@@ -45,10 +52,14 @@ func (c *Conn) hello(e *Event, body []byte) {
 	case EventClientHello:
 		u.next = hello12{client: e.ClientHello.Random}
 		u.origins = c.p.sessions.resumed(e.ClientHello.SessionID, offeredTicket(body))
+		u.script.begin(c.p, c.p.opts.Keys.premasters > 0, e.From, body)
 	case EventServerHello:
 		sh := e.ServerHello
-		u.next.server, u.next.version, u.next.suite, u.next.etm = sh.Random, sh.Version, sh.Cipher, sh.encryptThenMAC
+		u.next.server, u.next.version, u.next.suite, u.next.etm, u.next.ems = sh.Random, sh.Version, sh.Cipher, sh.encryptThenMAC, sh.extendedMaster
 		u.next.complete = !sh.compressed
+		if sh.Version.IsTLS13() {
+			u.script.begin(c.p, false, e.From, nil) // its secrets are others
+		}
 		c.h.Unsealing = u.hopeful()
 		if len(sh.SessionID) > 0 && !sh.Version.IsTLS13() {
 			c.p.sessions.note(sessionKey(sh.SessionID), u.origin())
@@ -168,6 +179,9 @@ func (u *unsealing) wants12(d *direction, s *sealed, t ContentType) bool {
 // hopefulNow12 reports whether a record is worth being read while no secret has
 // opened one.
 func (u *unsealing) hopefulNow12() bool {
+	if u.c.h.ServerHello == nil {
+		return u.hopeful()
+	}
 	id := u.c.h.ServerHello.SessionID
 	return u.hopeful() || len(id) > 0 && u.c.p.opts.Keys.has(sessionKey(id))
 }
@@ -190,10 +204,11 @@ func (u *unsealing) changeKeys12(d *direction, s *sealed) {
 
 // try12 opens a record of TLS ≤ 1.2.
 func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
-	cands := []opener12{s.open}
+	cands := []candidate12{{opener12: s.open}}
 	if s.open == nil {
-		if cands = u.candidates12(d, s); len(cands) == 0 {
-			return u.closed12(s)
+		var missing bool
+		if cands, missing = u.candidates12(d, s); len(cands) == 0 {
+			return u.closed12(s, missing)
 		}
 	}
 	if r.typ != HandshakeRecord && r.typ != AlertRecord {
@@ -214,7 +229,10 @@ func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
 			}
 			s.seq += q - r.seq
 			s.missing -= r.missing
-			s.open, s.cand = o, nil
+			s.open, s.cand = o.opener12, nil
+			if o.master != nil {
+				u.c.p.opts.Keys.add(s.hello.client, keyMaster, o.master) // sessions are resumed by it
+			}
 			u.content(d, s, r.typ, content)
 			return opened
 		}
@@ -225,11 +243,15 @@ func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
 	return unopened
 }
 
-// closed12 judges a record for which there is no opener.
-func (u *unsealing) closed12(s *sealed) outcome {
+// closed12 judges a record for which there is no opener. missing says that there
+// is a pre_master_secret, and not all that it takes to use it.
+func (u *unsealing) closed12(s *sealed, missing bool) outcome {
 	k := u.c.p.opts.Keys
 	if k.Growing && protect12(s.hello) != nil {
 		return waiting
+	}
+	if missing {
+		u.c.h.Keys = max(u.c.h.Keys, KeysFailed)
 	}
 	if u.hopefulNow12() && protect12(s.hello) == nil {
 		u.c.h.Keys = max(u.c.h.Keys, KeysUnsupported)
@@ -239,12 +261,12 @@ func (u *unsealing) closed12(s *sealed) outcome {
 }
 
 // candidates12 makes openers of the secrets for the hellos in force.
-func (u *unsealing) candidates12(d *direction, s *sealed) []opener12 {
+func (u *unsealing) candidates12(d *direction, s *sealed) (cands []candidate12, missing bool) {
 	k := u.c.p.opts.Keys
 	if s.keysSeen == k.version && s.made {
-		return s.cand
+		return s.cand, false
 	}
-	s.cand, s.made, s.keysSeen = nil, true, k.version
+	s.cand, s.keysSeen = nil, k.version
 	masters := k.find(s.hello.client, keyMaster)
 	for _, origin := range u.origins {
 		masters = append(masters, k.find(origin, keyMaster)...)
@@ -252,12 +274,20 @@ func (u *unsealing) candidates12(d *direction, s *sealed) []opener12 {
 	if id := u.c.h.ServerHello.SessionID; len(id) > 0 {
 		masters = append(masters, k.find(sessionKey(id), keyMasterByID)...)
 	}
+	client := d.from == u.c.h.Client
 	for _, m := range masters {
-		if o := newOpener12(s.hello, m, d.from == u.c.h.Client); o != nil {
-			s.cand = append(s.cand, o)
+		if o := newOpener12(s.hello, m, client); o != nil {
+			s.cand = append(s.cand, candidate12{o, nil})
 		}
 	}
-	return s.cand
+	derived, missing := u.masters(s.hello)
+	for _, m := range derived {
+		if o := newOpener12(s.hello, m, client); o != nil {
+			s.cand = append(s.cand, candidate12{o, m})
+		}
+	}
+	s.made = !missing
+	return s.cand, missing
 }
 
 // round12 numbers a message: with a hello begins the next handshake, once both

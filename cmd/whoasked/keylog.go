@@ -128,13 +128,6 @@ func (k *keyLogs) notes(opened, failed int64) []capture.Note {
 			Hint: "a line is LABEL CLIENT_RANDOM SECRET in hexadecimal, as SSLKEYLOGFILE makes programs write it",
 		})
 	}
-	if s.Premaster > 0 {
-		out = append(out, capture.Note{
-			Kind: "keylog-premaster", Count: s.Premaster,
-			Text: fmt.Sprintf("%s in key logs give pre-master secrets, which are not used", count(s.Premaster, "line")),
-			Hint: "take a log with CLIENT_RANDOM or traffic secrets, as SSLKEYLOGFILE makes current programs write it",
-		})
-	}
 	if s.Dropped > 0 {
 		out = append(out, capture.Note{
 			Kind: "keys-dropped", Count: s.Dropped,

@@ -171,3 +171,27 @@ func TestPostHandshakeUnsealed(t *testing.T) {
 		}
 	}
 }
+
+// TestPublicPremaster: a public key log names one pre_master_secret by its RSA
+// encryption; that alone opens the connection it belongs to.
+func TestPublicPremaster(t *testing.T) {
+	dir := filepath.Join(shared(t, "public"), "fkie-cad+pcapFS", "tests", "crypto", "feature_test")
+	var log []byte
+	for line := range bytes.Lines(readFile(t, dir, "feature_test.pcap.keylog")) {
+		if bytes.HasPrefix(line, []byte("RSA ")) {
+			log = append(log, line...)
+		}
+	}
+	opened := 0
+	for _, c := range judgeWith(load(t, filepath.Join(dir, "feature_test.pcap")), keysFrom(log)) {
+		if c.Keys == parse.KeysOpened {
+			opened++
+			if s := c.Sides; s[0].Opened == 0 || s[1].Opened == 0 || s[0].Unopened+s[1].Unopened > 0 {
+				t.Errorf("%+v", s)
+			}
+		}
+	}
+	if opened != 1 {
+		t.Errorf("%d connections opened, want 1", opened)
+	}
+}
