@@ -34,6 +34,8 @@ type Config struct {
 	Hops   attribute.Hops
 	Relay  Relay
 
+	Service Service
+
 	Keylog []string // files in the NSS key log format
 }
 
@@ -63,17 +65,23 @@ type Watch struct {
 	Not         []attribute.Range
 	PlainFilter bool // no eBPF
 
-	Collapse   time.Duration // of the same answer in a log
+	Collapse time.Duration // of the same answer in a log
+
+	Evidence     string        // folder, empty for none
+	EvidenceSize Bytes         // of all files in it
+	EvidenceAge  time.Duration // 0 for any
+}
+
+// Service says what commands do that are left running.
+type Service struct {
+	Metrics string // ADDRESS:PORT, empty for none
+
 	RotateSize Bytes         // of the output file
 	RotateAge  time.Duration // 0 for none
 	RotateKeep int           // old files
 
 	User           string // to become when running as root
 	KeepPrivileges bool   // whatever they are
-
-	Evidence     string        // folder, empty for none
-	EvidenceSize Bytes         // of all files in it
-	EvidenceAge  time.Duration // 0 for any
 }
 
 // Bytes is a size in memory.

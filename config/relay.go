@@ -79,6 +79,18 @@ func listenAddress(s string) (string, error) {
 	return a.String(), nil
 }
 
+// metricsAddress is a place to listen at; without an address it is this machine.
+var metricsAddress = scalar("PORT or ADDRESS:PORT, such as 9100 or 198.18.0.5:9100", func(s string) (string, bool) {
+	if s == "" {
+		return "", true
+	}
+	if n, err := strconv.ParseUint(strings.TrimPrefix(s, ":"), 10, 16); err == nil {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(n)).String(), true
+	}
+	a, err := netip.ParseAddrPort(s)
+	return a.String(), err == nil
+})
+
 func destination(s string) (string, error) {
 	if way, _ := Way(s); way != "" {
 		return s, nil

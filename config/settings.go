@@ -83,22 +83,24 @@ var settings = []setting{
 		yesNo, func(c *Config) *bool { return &c.Watch.PlainFilter }),
 	row("watch.collapse", "", "1m", "in format log, write the same answer of one endpoint once in `TIME`, and then how often it came; 0s for all",
 		between(0, 24*time.Hour), func(c *Config) *timeSpan { return &c.Watch.Collapse }),
-	row("watch.rotate-size", "", "100MiB", "begin a new output file at `SIZE`",
-		size(1<<20, 1<<40), func(c *Config) *Bytes { return &c.Watch.RotateSize }),
-	row("watch.rotate-age", "", "24h", "begin a new output file after `TIME`; 0s for never",
-		between(0, 366*24*time.Hour), func(c *Config) *timeSpan { return &c.Watch.RotateAge }),
-	row("watch.rotate-keep", "", "10", "keep `N` old output files",
-		whole(0, 10_000), func(c *Config) *int { return &c.Watch.RotateKeep }),
-	row("watch.user", "", "nobody", "become `USER` once interfaces are open, when running as root",
-		anything, func(c *Config) *string { return &c.Watch.User }),
-	row("watch.keep-privileges", "", "false", "give up no privileges once interfaces are open",
-		yesNo, func(c *Config) *bool { return &c.Watch.KeepPrivileges }),
 	row("watch.evidence", "", "", "keep the packets of each connection that was asked, or of which that cannot be told, in a file in `FOLDER`",
 		anything, func(c *Config) *string { return &c.Watch.Evidence }),
 	row("watch.evidence-size", "", "256MiB", "remove the oldest of these files beyond `SIZE` in all",
 		size(1<<20, 1<<40), func(c *Config) *Bytes { return &c.Watch.EvidenceSize }),
 	row("watch.evidence-age", "", "720h", "remove those older than `TIME`; 0s for never",
 		between(0, 10*366*24*time.Hour), func(c *Config) *timeSpan { return &c.Watch.EvidenceAge }),
+	row("service.metrics", "", "", "serve Prometheus metrics at `ADDRESS:PORT`, or at PORT of this machine",
+		metricsAddress, func(c *Config) *string { return &c.Service.Metrics }),
+	row("service.rotate-size", "", "100MiB", "begin a new output file at `SIZE`",
+		size(1<<20, 1<<40), func(c *Config) *Bytes { return &c.Service.RotateSize }),
+	row("service.rotate-age", "", "24h", "begin a new output file after `TIME`; 0s for never",
+		between(0, 366*24*time.Hour), func(c *Config) *timeSpan { return &c.Service.RotateAge }),
+	row("service.rotate-keep", "", "10", "keep `N` old output files",
+		whole(0, 10_000), func(c *Config) *int { return &c.Service.RotateKeep }),
+	row("service.user", "", "nobody", "become `USER` once sockets are open, when running as root",
+		anything, func(c *Config) *string { return &c.Service.User }),
+	row("service.keep-privileges", "", "false", "give up no privileges once sockets are open",
+		yesNo, func(c *Config) *bool { return &c.Service.KeepPrivileges }),
 	row("hops", "", "", "give an endpoint a name, as `NAME=WHAT`: WHAT is an address, a host name or a fingerprint",
 		hopList, func(c *Config) *attribute.Hops { return &c.Hops }),
 	row("relay.listen", "", "", "accept clients at `ADDRESS:PORT`; each may be followed by its own --to",
@@ -143,9 +145,10 @@ var settings = []setting{
 		size(64<<10, 1<<30), func(c *Config) *Bytes { return &c.Relay.TapBytes }),
 }
 
-// groups are the keys in front whose settings matter to one command only, which
-// has them as flags without the group's name.
-var groups = []string{"relay", "watch"}
+// groups are the keys in front whose settings matter to some commands only, which
+// have them as flags without the group's name: those of service to all that run
+// for as long as one likes, the others to the command of that name.
+var groups = []string{"relay", "service", "watch"}
 
 // row builds a setting of type T from how to read it and where it belongs.
 func row[T any](key, short, def, help string, k kind[T], field func(*Config) *T) setting {
@@ -172,7 +175,7 @@ func (s *setting) flag() string {
 	return strings.ReplaceAll(strings.TrimPrefix(s.key, s.group()+"."), ".", "-")
 }
 
-// group is the command whose setting it is, empty for all of them.
+// group is the group that the setting is of, empty if it matters to all commands.
 func (s *setting) group() string {
 	if g, _, _ := strings.Cut(s.key, "."); slices.Contains(groups, g) {
 		return g
@@ -200,16 +203,16 @@ func All() []Setting {
 	return out
 }
 
-// Groups lists the commands that have settings of their own.
+// Groups lists the groups of settings that only some commands have.
 func Groups() []string { return slices.Clone(groups) }
 
-// AddFlags adds a flag for every setting that matters to all commands, or to one
-// of those named, and --config, to a set.
-func AddFlags(fs *pflag.FlagSet, commands ...string) {
+// AddFlags adds a flag for every setting that matters to all commands, or is of
+// one of the groups named, and --config, to a set.
+func AddFlags(fs *pflag.FlagSet, of ...string) {
 	fs.String(fileFlag, "", "read settings from `FILE` (default whoasked.yaml here, then in the user's configuration directory)")
 	for i := range settings {
 		s := &settings[i]
-		if g := s.group(); g != "" && !slices.Contains(commands, g) {
+		if g := s.group(); g != "" && !slices.Contains(of, g) {
 			continue
 		}
 		f := fs.VarPF(&text{value: s.def, list: s.list, toggle: s.toggle}, s.flag(), s.short, s.help)

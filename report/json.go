@@ -86,7 +86,7 @@ func (j *JSON) Prompt(p *attribute.Prompt) error {
 		Outcome: p.Outcome.String(), Connections: p.Connections, Evidence: p.Evidence,
 	}
 	if shown(p.Outcome) {
-		line.Seconds = p.Closed.Sub(p.Opened).Round(time.Millisecond).Seconds()
+		line.Seconds = seconds(p.Closed.Sub(p.Opened))
 	}
 	return j.write(&line)
 }

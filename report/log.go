@@ -145,7 +145,7 @@ func (l *Log) Prompt(p *attribute.Prompt) error {
 	str(e, "sni", p.SNI)
 	e.Str("client", parse.HostName(p.Client))
 	if shown(p.Outcome) {
-		e.Float64("seconds", p.Closed.Sub(p.Opened).Round(time.Millisecond).Seconds())
+		e.Float64("seconds", seconds(p.Closed.Sub(p.Opened)))
 	}
 	e.Stringer("outcome", p.Outcome).Uints64("connections", p.Connections)
 	str(e, "evidence", p.Evidence)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -97,4 +98,10 @@ func clip(s string, n int) string {
 	}
 	runes := []rune(s)
 	return string(runes[:max(n-3, 0)]) + "..."[:min(n, 3)]
+}
+
+// seconds rounds to milliseconds, to the number that is written with three
+// decimals at most; [time.Duration.Seconds] is not always that one.
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }

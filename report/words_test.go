@@ -155,3 +155,14 @@ func BenchmarkJSON(b *testing.B)    { benchmark(b, NewJSON(io.Discard)) }
 func BenchmarkLog(b *testing.B)     { benchmark(b, NewLog(io.Discard, LogOptions{})) }
 func BenchmarkConsole(b *testing.B) { benchmark(b, NewLog(io.Discard, LogOptions{Console: true})) }
 func BenchmarkText(b *testing.B)    { benchmark(b, NewText(io.Discard, TextOptions{Rows: 50})) }
+
+// TestSeconds: a time is written as it would be by hand.
+func TestSeconds(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		6597 * time.Millisecond: "6.597", 6596999999: "6.597", 0: "0", 70 * time.Hour: "252000", time.Millisecond: "0.001", 1499999: "0.001",
+	} {
+		if got, err := json.Marshal(seconds(d)); err != nil || string(got) != want {
+			t.Errorf("%v: %s, %v; want %s", d, got, err, want)
+		}
+	}
+}

@@ -89,4 +89,6 @@ type Stats struct {
 	Kept, KeptBytes, Marks, Unmarked int64
 	// Fill is how much of the rings waits to be read, in percent of the fullest.
 	Fill int64
+	// Tracked is what was found in the packets.
+	Tracked capture.TrackerStats
 }

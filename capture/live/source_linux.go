@@ -18,7 +18,8 @@ import (
 )
 
 // Source yields the chunks of the TCP connections at some interfaces. Its
-// methods are for the goroutine that ranges over Chunks, except for Stats.
+// methods are for the goroutine that ranges over Chunks, except for Stats and
+// Notes.
 type Source struct {
 	opts    Options
 	rings   []*ring
@@ -34,6 +35,7 @@ type Source struct {
 	marks   int64
 	misses  int64
 	stats   atomic.Pointer[Stats]
+	notes   atomic.Pointer[[]capture.Note] // of the tracker
 }
 
 var _ capture.Source = (*Source)(nil)
@@ -181,9 +183,6 @@ func (s *Source) withhold(t capture.Tuple, on bool) {
 	}
 }
 
-// Stats returns the counts up to a second ago. Any goroutine may call it.
-func (s *Source) Stats() Stats { return *s.stats.Load() }
-
 func (s *Source) close() {
 	for _, r := range s.rings {
 		r.close()
@@ -204,11 +203,11 @@ func (s *Source) close() {
 func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 	return func(yield func(parse.Chunk, error) bool) {
 		defer s.close()
+		defer s.count()
 		wake := s.wake
 		defer context.AfterFunc(ctx, func() { _, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })()
 		s.tracker.Emit(func(c parse.Chunk) bool { return yield(c, nil) })
 		err := s.run(ctx)
-		s.count()
 		if err == errStopped {
 			return
 		}
@@ -373,44 +372,4 @@ func (s *Source) described(r *ring, l *link) {
 		}
 	}
 	r.state = *l
-}
-
-// count takes over the counts of the kernel.
-func (s *Source) count() {
-	s.counted = time.Now()
-	n := Stats{Bytes: s.bytes, Marks: s.marks, Unmarked: s.misses}
-	for _, r := range s.rings {
-		r.count()
-		n.Packets += r.packets
-		n.Dropped += r.dropped
-		n.Freezes += r.freezes
-		n.Fill = max(n.Fill, int64(r.fill()))
-	}
-	if s.kernel != nil {
-		n.Kept, n.KeptBytes = s.kernel.kept()
-	}
-	s.stats.Store(&n)
-}
-
-// Tracked returns the tracker's counts.
-func (s *Source) Tracked() capture.TrackerStats { return s.tracker.Stats() }
-
-// Notes returns what is to be said about the capture so far; what did not occur
-// is left out.
-func (s *Source) Notes() []capture.Note {
-	var notes []capture.Note
-	if n := s.Stats(); n.Dropped > 0 {
-		notes = append(notes, capture.Note{
-			Kind: "dropped-packets", Count: n.Dropped,
-			Text: fmt.Sprintf("%d packets were dropped by the kernel, because the ring was full, beside %d that were read", n.Dropped, n.Packets),
-			Hint: "enlarge --ring, or narrow it down with --host, --net, --port or --not",
-		})
-	}
-	if n := s.Stats(); n.Kept > 0 {
-		notes = append(notes, capture.Note{
-			Kind: "withheld-packets", Count: n.Kept,
-			Text: fmt.Sprintf("%d packets of %d bytes were left to the kernel, as no answer needed them", n.Kept, n.KeptBytes),
-		})
-	}
-	return append(notes, s.tracker.Notes()...)
 }

@@ -36,8 +36,5 @@ func (*Source) Skip(int, parse.Side) {}
 // Stats counts nothing.
 func (*Source) Stats() Stats { return Stats{} }
 
-// Tracked counts nothing.
-func (*Source) Tracked() capture.TrackerStats { return capture.TrackerStats{} }
-
 // Notes has none.
 func (*Source) Notes() []capture.Note { return nil }

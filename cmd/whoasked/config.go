@@ -44,8 +44,11 @@ func addSettings(cmd *cobra.Command, groups ...string) {
 }
 
 // lasting has the help of a command that answers while things happen say that
-// log lines are what it writes unless told otherwise.
-func lasting(cmd *cobra.Command) { cmd.Flags().Lookup("format").DefValue = "log" }
+// log lines are what it writes unless told otherwise, and when.
+func lasting(cmd *cobra.Command) {
+	cmd.Flags().Lookup("format").DefValue = "log"
+	cmd.Flags().Lookup("output").Usage = "write to `FILE`: log and JSON lines as they come, text at the end"
+}
 
 // must is for calls that only fail if the program is put together wrongly,
 // which every test of a command then shows.

@@ -26,7 +26,7 @@ func (r *watchRun) openEvidence() error {
 	if c.Evidence == "" {
 		return nil
 	}
-	if err := service.Own(c.Evidence, c.User); err != nil {
+	if err := service.Own(c.Evidence, r.config.Service.User); err != nil {
 		return fmt.Errorf("make the folder for evidence: %w", err)
 	}
 	k, err := evidence.Open(evidence.Options{

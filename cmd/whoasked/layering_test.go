@@ -44,10 +44,11 @@ var arrows = map[string]struct {
 	"service": {foreign: []string{
 		"github.com/coreos/go-systemd", "github.com/elastic/go-seccomp-bpf", "github.com/landlock-lsm/go-landlock", "golang.org/x/sys",
 	}},
-	"config":   {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag", "go.yaml.in/yaml/v3"}},
-	"declared": {own: []string{"attribute"}, closed: []string{"net", "net/http", "os", "os/exec", "crypto/tls", "log", "sync", "context"}},
+	"service/metrics": {foreign: []string{"github.com/prometheus/client_golang", "golang.org/x/net"}},
+	"config":          {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag", "go.yaml.in/yaml/v3"}},
+	"declared":        {own: []string{"attribute"}, closed: []string{"net", "net/http", "os", "os/exec", "crypto/tls", "log", "sync", "context"}},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "report/evidence", "service", "config", "declared"},
+		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "report/evidence", "service", "service/metrics", "config", "declared"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term", "github.com/DeRuina/timberjack",

@@ -8,7 +8,7 @@ import (
 
 // dropPrivileges gives up what is not needed once the source is open.
 func (r *watchRun) dropPrivileges(stdin bool) {
-	c := &r.config.Watch
+	c := &r.config.Service
 	if c.KeepPrivileges {
 		return
 	}
@@ -16,8 +16,8 @@ func (r *watchRun) dropPrivileges(stdin bool) {
 	if name := r.config.Output; name != "" && name != stdinName {
 		o.Writes = append(o.Writes, filepath.Dir(name))
 	}
-	if c.Evidence != "" {
-		o.Writes = append(o.Writes, c.Evidence)
+	if dir := r.config.Watch.Evidence; dir != "" {
+		o.Writes = append(o.Writes, dir)
 	}
 	out := service.Drop(o)
 	if !stdin && len(out.Dropped) > 0 {

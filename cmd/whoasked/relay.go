@@ -10,10 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"whoasked/attribute"
 	"whoasked/capture/relay"
 	"whoasked/config"
-	"whoasked/parse"
 )
 
 const relayHelp = `relay accepts connections, forwards every byte unchanged, and tells which
@@ -50,108 +48,17 @@ func newRelay(t *terminal) *cobra.Command {
 			if !loaded.Given("format") {
 				loaded.Format = "log"
 			}
-			return relayed(cmd.Context(), &loaded.Config, t)
+			if loaded.Format == "text" { // which begins with what only the end can tell
+				return relayText(cmd.Context(), &loaded.Config, t)
+			}
+			run := &watchRun{config: &loaded.Config, terminal: t}
+			return run.relay(cmd.Context())
 		},
 	}
-	addSettings(cmd, "relay")
+	addSettings(cmd, "relay", "service")
 	lasting(cmd)
 	cmd.AddCommand(newRules(t))
 	return cmd
-}
-
-// relayed takes what passes through the relay to the output.
-func relayed(ctx context.Context, c *config.Config, t *terminal) error {
-	if err := checkRelay(&c.Relay); err != nil {
-		return err
-	}
-	out, err := openOutput(c.Output, nil)
-	if err != nil {
-		return err
-	}
-	defer out.discard()
-	w, err := newWriter(c, out)
-	if err != nil {
-		return err
-	}
-	logs, err := openKeyLogs(c)
-	if err != nil {
-		return err
-	}
-	logs.keys.Growing = c.Format != "text" // which is made at the end, of what was read by then
-	hintKeyLog(c, t)
-	entries, err := relayEntries(ctx, &c.Relay)
-	if err != nil {
-		return err
-	}
-	o := relayOptions(&c.Relay, entries)
-	if err := throughProxies(&c.Relay, &o); err != nil {
-		return err
-	}
-	o.WholeRecords = len(c.Keylog) > 0
-	r := relay.New(o)
-	for i := range entries {
-		t.note(fmt.Sprintf("listening at %s (%s)", entries[i].Listener.Addr(), entries[i].Way.Name))
-	}
-	p := parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys})
-	var sums *tally
-	if c.Format == "text" { // which begins with what only the end can tell
-		l := &line{parser: p, book: attribute.NewBook(), keys: logs, out: w, hops: c.Hops, keep: newFilter(c)}
-		sums = &l.tally
-		err = l.relay(ctx, r, t)
-	} else {
-		run := &watchRun{config: c, terminal: t, notes: r.Notes, watching: newWatching("relay", p, w)}
-		run.watching.keys, run.watching.hops, run.watching.keep = logs, c.Hops, newFilter(c)
-		run.watching.flushed = flusher(w)
-		sums = &run.watching.tally
-		err = run.relay(ctx, r)
-	}
-	if err == nil {
-		err = out.commit()
-	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("cannot write the answer: %w", err)
-	case c.ExitCode:
-		return verdictStatus(sums)
-	}
-	return nil
-}
-
-// relay takes what passes to a report that is made at the end. What went wrong
-// is in its counts.
-func (l *line) relay(ctx context.Context, r *relay.Relay, t *terminal) error {
-	err := l.read(ctx, "relay", r, func(err error) {
-		if trouble := (*relay.Trouble)(nil); !errors.As(err, &trouble) {
-			t.fail(err)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	return l.finish(r.Notes())
-}
-
-// relay takes what passes to a report that tells answers when they are decided.
-func (r *watchRun) relay(ctx context.Context, src *relay.Relay) error {
-	w := r.watching
-	w.skip = src.Skip
-	stop := r.background(ctx)
-	err := w.read(ctx, src, func(err error) {
-		var trouble *relay.Trouble
-		if !errors.As(err, &trouble) {
-			r.terminal.fail(err)
-			return
-		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.write(w.out.Note(trouble.Note()))
-		w.flush()
-	})
-	stop()
-	if err != nil {
-		return err
-	}
-	return w.finish(src.Notes())
 }
 
 // checkRelay refuses settings that would make an open proxy.

@@ -31,14 +31,7 @@ func printVersion(w io.Writer, stamped string, info *debug.BuildInfo) error {
 	if info == nil {
 		info = &debug.BuildInfo{}
 	}
-	name := stamped
-	if name == "" {
-		name = info.Main.Version
-	}
-	if name == "" || name == "(devel)" {
-		name = "devel"
-	}
-	if _, err := fmt.Fprintln(w, "whoasked", name); err != nil {
+	if _, err := fmt.Fprintln(w, "whoasked", versionName(stamped, info)); err != nil {
 		return err
 	}
 	var commit, modified string
@@ -57,4 +50,16 @@ func printVersion(w io.Writer, stamped string, info *debug.BuildInfo) error {
 	}
 	_, err := fmt.Fprintf(w, "%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
+}
+
+// versionName is the stamped version, or else that of the module; info may be
+// nil.
+func versionName(stamped string, info *debug.BuildInfo) string {
+	switch {
+	case stamped != "":
+		return stamped
+	case info == nil || info.Main.Version == "" || info.Main.Version == "(devel)":
+		return "devel"
+	}
+	return info.Main.Version
 }

@@ -7,11 +7,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/DeRuina/timberjack"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -22,6 +21,7 @@ import (
 	"whoasked/parse"
 	"whoasked/report"
 	"whoasked/service"
+	"whoasked/service/metrics"
 )
 
 const watchHelp = `watch captures at network interfaces, on Linux, and tells who asks for client
@@ -64,9 +64,8 @@ func newWatch(t *terminal) *cobra.Command {
 			return run.run(cmd.Context(), len(args) == 1)
 		},
 	}
-	addSettings(cmd, "watch")
+	addSettings(cmd, "watch", "service")
 	lasting(cmd)
-	cmd.Flags().Lookup("output").Usage = "write to `FILE`: log and JSON lines as they come, text at the end"
 	return cmd
 }
 
@@ -75,10 +74,15 @@ type watchRun struct {
 	config   *config.Config
 	terminal *terminal
 	watching *watching
-	log      *collapsed   // nil in other formats
-	flush    func() error // likewise
+	log      *collapsed      // nil in other formats
+	flush    func() error    // likewise
+	file     *rotated        // nil for standard output
+	metrics  *metrics.Server // nil for none
 	notes    func() []capture.Note
 	viaName  func(uint32) string
+	ticked   atomic.Int64 // when the clock was last looked at
+	// counted adds what only the source counts.
+	counted func(*snapshot)
 }
 
 func (r *watchRun) run(ctx context.Context, stdin bool) error {
@@ -110,9 +114,16 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 	if err != nil {
 		return err
 	}
+	if err := r.listenMetrics(); err != nil {
+		return err
+	}
+	defer r.closeMetrics()
 	r.dropPrivileges(stdin)
+	if err := r.serveMetrics(); err != nil {
+		return err
+	}
 	service.Ready()
-	stop := r.background(ctx)
+	stop := r.background()
 	failed := false
 	err = r.watching.read(ctx, src, func(err error) {
 		if ctx.Err() == nil {
@@ -164,6 +175,10 @@ func (r *watchRun) source(ctx context.Context, stdin bool) (capture.Source, erro
 	r.notes, r.viaName = src.Notes, src.ViaName
 	r.watching.skip = src.Skip
 	r.watching.drops = func() int64 { return src.Stats().Dropped }
+	r.counted = func(s *snapshot) {
+		n := src.Stats()
+		s.live = &n
+	}
 	return src, nil
 }
 
@@ -207,7 +222,7 @@ const tickEvery = 500 * time.Millisecond
 
 // background keeps the clock and answers signals until the function it returns
 // is called.
-func (r *watchRun) background(ctx context.Context) (stop func()) {
+func (r *watchRun) background() (stop func()) {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, summarySignals...)
 	done, gone := make(chan struct{}), make(chan struct{})
@@ -220,12 +235,11 @@ func (r *watchRun) background(ctx context.Context) (stop func()) {
 			select {
 			case <-done:
 				return
-			case <-ctx.Done():
-				return
 			case <-asked:
 				r.watching.summary(r.allNotes())
 			case <-tick.C:
 				r.watching.tick()
+				r.ticked.Store(time.Now().UnixNano())
 				watchdog.Alive()
 				if r.log != nil {
 					r.repeats()
@@ -249,25 +263,13 @@ func (r *watchRun) repeats() {
 // output opens where answers go: standard output, or a file that is begun anew
 // from time to time.
 func (r *watchRun) output() (out io.Writer, done func(), err error) {
-	name := r.config.Output
-	if name == "" || name == stdinName {
+	if name := r.config.Output; name == "" || name == stdinName {
 		return os.Stdout, func() {}, nil
 	}
-	c := &r.config.Watch
-	f := &timberjack.Logger{
-		Filename: name, MaxSize: int(c.RotateSize >> 20), MaxBackups: c.RotateKeep,
-		RotationInterval: c.RotateAge, FileMode: 0o640, Compression: "gzip",
+	if r.file, err = openRotated(r.config.Output, &r.config.Service); err != nil {
+		return nil, nil, err
 	}
-	if err := service.Own(filepath.Dir(name), c.User); err != nil {
-		return nil, nil, fmt.Errorf("cannot write to %s: %w", name, err)
-	}
-	if _, err := f.Write(nil); err != nil { // opens it, to tell at once if that cannot be
-		return nil, nil, fmt.Errorf("cannot write to %s: %w", name, err)
-	}
-	if !c.KeepPrivileges {
-		service.OwnFile(name, c.User)
-	}
-	return f, func() { _ = f.Close() }, nil
+	return r.file, r.file.close, nil
 }
 
 // writer makes the report.

@@ -37,6 +37,7 @@ type watching struct {
 	conns   []*watched // indexed by Chunk.Conn, nil for none
 	waiting map[*watched]struct{}
 	tally   tally
+	told    told
 	ids     uint64
 	latest  time.Time // by the clock of the capture
 	came    time.Time // when that was, by ours
@@ -57,7 +58,7 @@ type watched struct {
 }
 
 func newWatching(name string, p *parse.Parser, out report.Writer) *watching {
-	return &watching{name: name, parser: p, book: attribute.NewBook(), out: out, waiting: make(map[*watched]struct{})}
+	return &watching{name: name, parser: p, book: attribute.NewBook(), out: out, waiting: make(map[*watched]struct{}), told: newTold()}
 }
 
 // read takes a source to its end.
@@ -88,14 +89,17 @@ func (w *watching) chunk(ch *parse.Chunk) {
 	if c == nil {
 		c = &watched{conn: w.parser.NewConn(), number: ch.Conn}
 		w.conns[ch.Conn] = c
+		w.told.open++
 	}
 	if w.drops != nil {
 		c.drops = w.drops()
 	}
 	events := c.conn.Feed(*ch)
+	w.told.notes(events)
 	h := c.conn.Handshake()
 	if ch.End != parse.Open {
 		w.conns[ch.Conn] = nil
+		w.told.open--
 		w.end(c)
 		w.parser.Recycle(c.conn)
 		w.parser.Release(h)
@@ -181,6 +185,7 @@ func (w *watching) end(c *watched) {
 	h := c.conn.Handshake()
 	switch {
 	case h.TLS:
+		w.told.tls++
 		w.tally.keyed(h)
 		w.answer(c, h)
 	case h.QUIC != nil:
@@ -221,11 +226,15 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 			w.tally.add(n.Before, -1)
 		}
 		w.tally.add(n.Answer, 1)
+		if !n.Again {
+			w.told.verdict(a, before)
+		}
 	} else {
 		a.ID = c.id
 		if w.book.Correct(a, before) {
 			w.tally.add(before.Asked, -1)
 			w.tally.add(v.Asked, 1)
+			w.told.verdict(a, before)
 		}
 	}
 	w.write(w.out.Connection(a))
@@ -278,6 +287,7 @@ func (w *watching) tick() {
 		w.silent(c, now)
 	}
 	for _, p := range w.book.Due(now) {
+		w.told.prompts[p.Outcome]++
 		w.write(w.out.Prompt(&p))
 		w.flush()
 	}

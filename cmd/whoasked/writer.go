@@ -31,17 +31,6 @@ func newWriter(c *config.Config, out *output) (report.Writer, error) {
 	return nil, fmt.Errorf("no report for format %q", c.Format)
 }
 
-// flusher is what empties the buffer of a report, nil if it has none.
-func flusher(w report.Writer) func() error {
-	if l, ok := w.(listed); ok {
-		w = l.Writer
-	}
-	if f, ok := w.(interface{ Flush() error }); ok {
-		return f.Flush
-	}
-	return nil
-}
-
 // lists returns the answers whose connections are listed one by one.
 func lists(only string) func(attribute.Answer) bool {
 	switch only {

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"whoasked/attribute"
+	"whoasked/capture/relay"
+	"whoasked/config"
+	"whoasked/parse"
+	"whoasked/service"
+)
+
+// openRelay opens the sockets.
+func openRelay(ctx context.Context, c *config.Config, t *terminal) (*relay.Relay, error) {
+	if err := checkRelay(&c.Relay); err != nil {
+		return nil, err
+	}
+	entries, err := relayEntries(ctx, &c.Relay)
+	if err != nil {
+		return nil, err
+	}
+	o := relayOptions(&c.Relay, entries)
+	if err := throughProxies(&c.Relay, &o); err != nil {
+		return nil, err
+	}
+	o.WholeRecords = len(c.Keylog) > 0
+	r := relay.New(o)
+	for i := range entries {
+		t.note(fmt.Sprintf("listening at %s (%s)", entries[i].Listener.Addr(), entries[i].Way.Name))
+	}
+	return r, nil
+}
+
+// relayText makes a report at the end, with the keys that were read at the
+// beginning. What went wrong is in its counts.
+func relayText(ctx context.Context, c *config.Config, t *terminal) error {
+	if c.Service.Metrics != "" {
+		return withHint(errors.New("no metrics with a report that is made at the end"), "use --format log or json")
+	}
+	out, err := openOutput(c.Output, nil)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	w, err := newWriter(c, out)
+	if err != nil {
+		return err
+	}
+	logs, err := openKeyLogs(c)
+	if err != nil {
+		return err
+	}
+	hintKeyLog(c, t)
+	r, err := openRelay(ctx, c, t)
+	if err != nil {
+		return err
+	}
+	l := &line{parser: parse.NewParser(parse.Options{Keys: logs.keys}), book: attribute.NewBook(), keys: logs, out: w, hops: c.Hops, keep: newFilter(c)}
+	err = l.read(ctx, "relay", r, func(err error) {
+		if trouble := (*relay.Trouble)(nil); !errors.As(err, &trouble) {
+			t.fail(err)
+		}
+	})
+	if err == nil {
+		err = l.finish(r.Notes())
+	}
+	if err == nil {
+		err = out.commit()
+	}
+	return relayEnd(c, err, &l.tally)
+}
+
+// relay takes what passes to a report that tells answers when they are decided.
+func (r *watchRun) relay(ctx context.Context) error {
+	c := r.config
+	c.Watch.Collapse = 0 // each connection is told
+	out, closeOut, err := r.output()
+	if err != nil {
+		return err
+	}
+	defer closeOut()
+	writer, err := r.writer(out)
+	if err != nil {
+		return err
+	}
+	logs, err := openKeyLogs(c)
+	if err != nil {
+		return err
+	}
+	logs.keys.Growing = true
+	hintKeyLog(c, r.terminal)
+	if err := r.listenMetrics(); err != nil {
+		return err
+	}
+	defer r.closeMetrics()
+	src, err := openRelay(ctx, c, r.terminal)
+	if err != nil {
+		return err
+	}
+	r.notes = src.Notes
+	r.counted = func(s *snapshot) {
+		n := src.Stats()
+		s.relay = &n
+	}
+	w := newWatching("relay", parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys}), writer)
+	w.keys, w.hops, w.keep, w.flushed, w.skip = logs, c.Hops, newFilter(c), r.flush, src.Skip
+	r.watching = w
+	if err := r.serveMetrics(); err != nil {
+		return err
+	}
+	service.Ready()
+	stop := r.background()
+	err = w.read(ctx, src, func(err error) {
+		var trouble *relay.Trouble
+		if !errors.As(err, &trouble) {
+			r.terminal.fail(err)
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.write(w.out.Note(trouble.Note()))
+		w.flush()
+	})
+	stop()
+	service.Stopping()
+	if err == nil {
+		err = w.finish(src.Notes())
+	}
+	return relayEnd(c, err, &w.tally)
+}
+
+// relayEnd is the outcome of a run that has ended with err.
+func relayEnd(c *config.Config, err error, sums *tally) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot write the answer: %w", err)
+	case c.ExitCode:
+		return verdictStatus(sums)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/DeRuina/timberjack"
+
+	"whoasked/config"
+	"whoasked/service"
+)
+
+// rotated is a file of answers that is begun anew from time to time.
+type rotated struct {
+	name string
+	conf *config.Service
+
+	mu   sync.Mutex
+	file *timberjack.Logger
+}
+
+// openRotated opens a file, which belongs to the user that the program becomes.
+func openRotated(name string, c *config.Service) (*rotated, error) {
+	if err := service.Own(filepath.Dir(name), c.User); err != nil {
+		return nil, fmt.Errorf("cannot write to %s: %w", name, err)
+	}
+	r := &rotated{name: name, conf: c}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	if !c.KeepPrivileges {
+		service.OwnFile(name, c.User)
+	}
+	return r, nil
+}
+
+func (r *rotated) open() error {
+	f := &timberjack.Logger{
+		Filename: r.name, MaxSize: int(r.conf.RotateSize >> 20), MaxBackups: r.conf.RotateKeep,
+		RotationInterval: r.conf.RotateAge, FileMode: 0o640, Compression: "gzip",
+	}
+	if _, err := f.Write(nil); err != nil { // opens it, to tell at once if that cannot be
+		_ = f.Close()
+		return fmt.Errorf("cannot write to %s: %w", r.name, err)
+	}
+	r.mu.Lock()
+	old := r.file
+	r.file = f
+	r.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // each line was written whole
+	}
+	return nil
+}
+
+// Write implements [io.Writer]. What is written at once stays in one file.
+func (r *rotated) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.file.Write(p)
+}
+
+func (r *rotated) close() { _ = r.file.Close() }
