@@ -20,14 +20,18 @@ type FactorValue struct {
 // Finding is what tells asked from not asked where both occur.
 type Finding struct {
 	SNI    string // the name it is about
-	Factor string // "server", "backend", "certificate", "alpn", "version", "client", "time", "resumption"
+	Factor string // "server", "backend", "certificate", "alpn", "version", "client", "time", "resumption", "run"
 	Values []FactorValue
 	// Explains is by how much knowing the factor betters a guess, from 0 to 1: the
 	// share of wrong guesses that it makes right (Goodman and Kruskal's lambda).
 	Explains float64
 	// At is when the answer changed; factor "time" only.
-	At   time.Time
-	Text string
+	At time.Time
+	// Server and Offered are what a finding of the factor "run" is about: an
+	// endpoint, and kinds of connection if not all are meant.
+	Server  netip.AddrPort
+	Offered []string
+	Text    string
 }
 
 // A factor is a row: how sessions differ that may tell asked from not asked.

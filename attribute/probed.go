@@ -31,6 +31,16 @@ func (d Demand) String() string {
 	return [...]string{"unknown", "not-requested", "optional", "required-by-http", "required-by-tls", "accepted", "refused"}[d]
 }
 
+// ParseDemand reads what String writes.
+func ParseDemand(s string) (Demand, error) {
+	for d := DemandUnknown; d <= DemandRefused; d++ {
+		if d.String() == s {
+			return d, nil
+		}
+	}
+	return DemandUnknown, fmt.Errorf("%q is no demand", s)
+}
+
 // statusMisdirected of RFC 9110 §15.5.20: the server does not answer for the name
 // on this connection.
 const statusMisdirected = 421

@@ -68,6 +68,8 @@ type findingLine struct {
 	Values   []valueMember `json:"values"`
 	Explains float64       `json:"explains"`
 	Time     string        `json:"time,omitempty"`
+	Server   string        `json:"server,omitempty"`
+	Offered  []string      `json:"offered,omitempty"`
 	Text     string        `json:"text"`
 }
 
@@ -79,7 +81,10 @@ type valueMember struct {
 
 // Finding writes a line of kind finding.
 func (j *JSON) Finding(f *attribute.Finding) error {
-	line := findingLine{Kind: "finding", SNI: f.SNI, Factor: f.Factor, Explains: f.Explains, Time: stamp(f.At), Text: f.Text}
+	line := findingLine{Kind: "finding", SNI: f.SNI, Factor: f.Factor, Explains: f.Explains, Time: stamp(f.At), Offered: f.Offered, Text: f.Text}
+	if f.Server.IsValid() {
+		line.Server = f.Server.String()
+	}
 	for _, v := range f.Values {
 		line.Values = append(line.Values, valueMember(v))
 	}
@@ -171,12 +176,40 @@ func (t *Text) Path(p *attribute.Path) error {
 
 // Finding takes a finding into account.
 func (t *Text) Finding(f *attribute.Finding) error {
-	if len(t.findings) == shownFindings {
-		t.moreFindings++
-		return nil
+	list := &t.findings
+	if f.Factor == "run" {
+		list = &t.differences
 	}
-	t.findings = append(t.findings, tidy(f.Text))
+	list.add(tidy(f.Text))
 	return nil
+}
+
+// points are the first few of many sentences.
+type points struct {
+	kept []string
+	more int
+}
+
+func (l *points) add(text string) {
+	if len(l.kept) == shownFindings {
+		l.more++
+		return
+	}
+	l.kept = append(l.kept, text)
+}
+
+func (l *points) write(p *page, title string) {
+	if len(l.kept) == 0 {
+		return
+	}
+	p.blank()
+	p.line(0, heading, title)
+	for _, f := range l.kept {
+		p.item(f)
+	}
+	if l.more > 0 {
+		p.line(4, plain, fmt.Sprintf("+ %d more; --format json tells all", l.more))
+	}
 }
 
 // way writes the ways that connections took through several hops.
@@ -249,19 +282,11 @@ func (w *way) hops(p *page) {
 	p.para(6, aside, "The order of the hops is that of the settings.")
 }
 
-// sometimes writes what tells asked from not asked.
+// sometimes writes what tells asked from not asked, and what differs from another
+// run.
 func (t *Text) sometimes(p *page) {
-	if len(t.findings) == 0 {
-		return
-	}
-	p.blank()
-	p.line(0, heading, "Why only sometimes")
-	for _, f := range t.findings {
-		p.item(f)
-	}
-	if t.moreFindings > 0 {
-		p.line(4, plain, fmt.Sprintf("+ %d more; --format json tells all", t.moreFindings))
-	}
+	t.findings.write(p, "Why only sometimes")
+	t.differences.write(p, "What differs")
 }
 
 // passing writes which endpoints only pass TLS through.

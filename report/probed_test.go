@@ -45,6 +45,14 @@ func playProbed(w Writer) error {
 			return err
 		}
 	}
+	differs := attribute.Finding{
+		SNI: contoso, Factor: "run", Server: netip.MustParseAddrPort(gateway), Offered: []string{"TLS 1.3 h2"}, Explains: 1,
+		Values: []attribute.FactorValue{{Value: "then", Asked: 4, Of: 4}, {Value: "now", Asked: 0, Of: 4}},
+		Text:   contoso + " at " + gateway + " with TLS 1.3 h2: asked in 4 of 4 (optional) then, asked in 0 of 4 now",
+	}
+	if err := w.Finding(&differs); err != nil {
+		return err
+	}
 	return w.Close()
 }
 

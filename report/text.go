@@ -58,12 +58,12 @@ type Text struct {
 	notes   []capture.Note
 	further int // notes beyond
 
-	ways         []way
-	wayAt        map[string]int
-	moreWays     int
-	findings     []string
-	moreFindings int
-	passes       roll
+	ways        []way
+	wayAt       map[string]int
+	moreWays    int
+	findings    points
+	differences points
+	passes      roll
 
 	probed     []attribute.Probed
 	moreProbed int

@@ -32,10 +32,12 @@ TLS 1.3 one more offers post-handshake authentication, as curl does and browsers
 do not.
 
 Exit status:
-  0    all was probed; with --exit-code: and nobody asked
-  1    with --exit-code: somebody asked
-  2    a target is not understood, or its name was not found
-  3    with --exit-code: nobody asked, but for some endpoint it cannot be told
+  0    all was probed; with --exit-code: and nobody asked; with --against: and
+       nothing differs
+  1    with --exit-code: somebody asked; with --against: an answer differs, whoever asked
+  2    a target or the file of --against is not understood, or a name was not found
+  3    with --exit-code: nobody asked, but for some endpoint it cannot be told; with
+       --against: nothing differs as far as it can be told
   130  SIGINT or SIGTERM came; what was known until then was told`
 
 // probeFlags are the flags of probe beside the settings.
@@ -44,6 +46,7 @@ type probeFlags struct {
 	resolver, as, proxy              string
 	clientCert, clientKey            string
 	header, headerSource, headerTo   string
+	save, against                    string
 	repeat, parallel                 int
 	timeout, every                   time.Duration
 	resume, later, hops, rowsSet     bool
@@ -101,9 +104,12 @@ func newProbe(t *terminal) *cobra.Command {
 	fs.StringVar(&f.header, "send-proxy", "", "begin with a PROXY header of `VERSION` v1 or v2")
 	fs.StringVar(&f.headerSource, "send-proxy-source", "", "which says that the client is `ADDRESS:PORT`")
 	fs.StringVar(&f.headerTo, "send-proxy-target", "", "and that it came for `ADDRESS:PORT`")
+	fs.StringVar(&f.save, "save", "", "also write all answers to `FILE` as JSON Lines, for --against")
+	fs.StringVar(&f.against, "against", "", "tell what differs from the run that was saved in `FILE`")
 	fs.IntVar(&f.parallel, "parallel", 16, "make at most `N` connections at a time, 4 to one address")
 	fs.DurationVar(&f.timeout, "timeout", 10*time.Second, "give each step of a connection at most `TIME`")
 	fs.DurationVar(&f.every, "watch", 0, "probe again every `TIME` until the answer changes")
+	must(cmd.MarkFlagFilename("against", "jsonl"))
 	must(cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions(probe.HelloNames(), cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }

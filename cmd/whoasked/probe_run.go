@@ -31,6 +31,7 @@ type probing struct {
 	flags    *probeFlags
 	resolver *net.Resolver
 	hops     attribute.Hops
+	against  *against // nil for none
 	trouble  bool
 }
 
@@ -47,6 +48,10 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 	if err != nil {
 		return err
 	}
+	before, err := f.readAgainst()
+	if err != nil {
+		return err
+	}
 	if !f.rowsSet {
 		c.Rows = 0 // the table of probes says it shorter
 	}
@@ -59,6 +64,11 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 	if err != nil {
 		return err
 	}
+	w, saved, err := f.saving(w)
+	if err != nil {
+		return err
+	}
+	defer saved.discard()
 	p := &probing{
 		line: &line{
 			own:    true,
@@ -68,28 +78,38 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 			hops:   c.Hops,
 			keep:   newFilter(c),
 		},
-		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops,
+		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before,
 		resolver: f.newResolver(),
 	}
 	run := p.run
 	if f.every > 0 {
 		run = p.watch
 	}
-	if err := run(ctx, targets); err != nil {
+	err = run(ctx, targets)
+	if err == nil {
+		err = p.line.finish(p.compare())
+	}
+	for _, o := range []*output{out, saved} {
+		if err == nil {
+			err = o.commit()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write the answer: %w", err)
 	}
-	if err := p.line.finish(nil); err != nil {
-		return fmt.Errorf("cannot write the answer: %w", err)
-	}
-	if err := out.commit(); err != nil {
-		return fmt.Errorf("cannot write the answer: %w", err)
-	}
+	return p.status(ctx, c)
+}
+
+// status is the exit status of a run that reported.
+func (p *probing) status(ctx context.Context, c *config.Config) error {
 	switch {
 	case ctx.Err() != nil:
-		t.note("interrupted: the answer covers what was probed until then")
+		p.terminal.note("interrupted: the answer covers what was probed until then")
 		return exitStatus(exitSignal)
 	case p.trouble:
 		return exitStatus(exitTrouble)
+	case c.ExitCode && p.against != nil:
+		return p.against.status()
 	case c.ExitCode:
 		return verdictStatus(&p.line.tally)
 	}
@@ -300,6 +320,9 @@ func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
 		}
 		s := sum
 		sum = nil
+		if p.against != nil {
+			p.against.now.Add(s)
+		}
 		return p.line.out.Probed(s)
 	}
 	for _, a := range attempts {
