@@ -65,6 +65,7 @@ var rules = []rule{
 	{"browser-dropped", behaviour, InHandshake, browserDropped},
 	{"browser-held", behaviour, InHandshake, browserHeld},
 	{"renegotiation-unsealed", unsealedRead, InRenegotiation, renegotiationUnsealed},
+	{"renegotiation-refused", protocol, InRenegotiation, renegotiationRefused},
 	{"renegotiation-client-flight", exact, InRenegotiation, renegotiationClient},
 	{"renegotiation-server-flight", shape, InRenegotiation, renegotiationServer},
 	{"post-handshake-unsealed", unsealedRead, AfterHandshake, postHandshakeUnsealed},

@@ -155,6 +155,40 @@ func renegotiationServer(v *view) finding {
 	return no
 }
 
+// renegotiationRefused finds renegotiations that came to nothing. What type of
+// record is sealed shows in the clear (RFC 5246 §6.2.1): a server that has sent
+// none of a handshake, or nothing longer than a HelloRequest, has sent no
+// ServerHello and so no CertificateRequest. It takes all records of the server up
+// to the end of its direction.
+func renegotiationRefused(v *view) finding {
+	if v.ServerHello == nil || v.tls13 || v.DTLS || len(v.Rounds) == 0 || len(v.Rounds) >= parse.MaxRounds || v.blind(v.server) {
+		return finding{}
+	}
+	if v.Sides[v.server].FinAt.IsZero() { // a reset may overtake what was sent
+		return finding{}
+	}
+	r := renegotiation{suite: v.ServerHello.Cipher, version: v.ServerHello.Version}
+	requests := 0
+	for _, round := range v.Rounds {
+		if round.Kind != parse.Renegotiation || round.Tape.Full {
+			return finding{}
+		}
+		for _, rec := range round.Tape.Records {
+			switch {
+			case rec.From != v.server:
+			case rec.Gap, rec.Type == parse.HandshakeRecord && !r.holds(int(rec.Len), 4), rec.Type == parse.ChangeCipherSpec:
+				return finding{}
+			case rec.Type == parse.HandshakeRecord:
+				requests++
+			}
+		}
+	}
+	if requests > 0 {
+		return finding{answer: No, text: "the server wanted to renegotiate, and sent no handshake record longer than that HelloRequest up to its end"}
+	}
+	return finding{answer: No, text: "the client wanted to renegotiate, and the server sent no handshake record any more up to its end"}
+}
+
 // postHandshakeAnswer finds the answer to a request that came after the
 // handshake (RFC 8446 §4.6.2): Certificate, [CertificateVerify,] Finished behind
 // each other. A server then sends new tickets, of the length of the first.
