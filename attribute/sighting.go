@@ -9,7 +9,8 @@ import (
 // tunnel, on both legs of a gateway, at two points of which two files tell. It
 // is the same one if its ends are the same and the client's random, and the
 // server's where both sightings show it: each is drawn anew for every handshake
-// (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2).
+// (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). Sightings that both begin too late for
+// the client's are recognised by the server's alone.
 
 // maxSightings is how many connections are remembered to recognise others: the
 // latest ones, about 3 MiB.
@@ -17,14 +18,28 @@ const maxSightings = 1 << 14
 
 // mark is what the sightings of one connection share.
 type mark struct {
-	client [16]byte // of its random, enough of it to be unique
+	random [16]byte // of the client, enough of it to be unique
+	server bool     // it is the server's, as no ClientHello was read
 	ends   [2]netip.AddrPort
+}
+
+// markOf returns the mark of a connection, ok false if it has none.
+func markOf(c *Connection) (m mark, ok bool) {
+	m.ends = [2]netip.AddrPort{c.Client, c.Server}
+	switch {
+	case c.ClientHello != nil:
+		copy(m.random[:], c.ClientHello.Random[:])
+	case c.ServerHello != nil:
+		m.server = true
+		copy(m.random[:], c.ServerHello.Random[:])
+	}
+	return m, m.random != [16]byte{} // which nobody drew
 }
 
 // key makes a mark findable; others may have the same one.
 func (m *mark) key() uint64 {
 	ports := uint64(m.ends[0].Port())<<16 | uint64(m.ends[1].Port())
-	return binary.LittleEndian.Uint64(m.client[:]) ^ ports<<32
+	return binary.LittleEndian.Uint64(m.random[:]) ^ ports<<32
 }
 
 // sighting is a connection as it was counted.
@@ -65,11 +80,10 @@ func newSightings() sightings { return sightings{at: make(map[uint64]int32)} }
 // put remembers a sighting. If it is one of a connection that is known, it
 // returns how that was counted.
 func (s *sightings) put(c *Connection, now sighting) (before sighting, again bool) {
-	if c.ClientHello == nil || c.ClientHello.Random == [32]byte{} { // which nobody drew
+	m, ok := markOf(c)
+	if !ok {
 		return sighting{}, false
 	}
-	m := mark{ends: [2]netip.AddrPort{c.Client, c.Server}}
-	copy(m.client[:], c.ClientHello.Random[:])
 	k := m.key()
 	if i, found := s.at[k]; found && s.ring[i].mark == m {
 		r := &s.ring[i]
@@ -102,11 +116,10 @@ func (s *sightings) put(c *Connection, now sighting) (before sighting, again boo
 // correct replaces how a connection is remembered. It reports false if another
 // sighting of it is.
 func (s *sightings) correct(c *Connection, now sighting) bool {
-	if c.ClientHello == nil || c.ClientHello.Random == [32]byte{} { // which nobody drew
+	m, ok := markOf(c)
+	if !ok {
 		return true
 	}
-	m := mark{ends: [2]netip.AddrPort{c.Client, c.Server}}
-	copy(m.client[:], c.ClientHello.Random[:])
 	i, found := s.at[m.key()]
 	if !found || s.ring[i].mark != m {
 		return true // forgotten since

@@ -42,7 +42,9 @@ func TestSightingsOfOneConnectionCountOnce(t *testing.T) {
 		{"stronger evidence of something else", []*Connection{sighted(1, 7, 8, no), sighted(2, 7, 8, seen)}, Asker{Full: 1, Asked: 1}, []uint64{0, 1}},
 		{"another client random", []*Connection{sighted(1, 7, 8, yes), sighted(2, 9, 8, yes)}, Asker{Full: 2, Asked: 2}, []uint64{0, 0}},
 		{"another server random", []*Connection{sighted(1, 7, 8, yes), sighted(2, 7, 9, yes)}, Asker{Full: 2, Asked: 2}, []uint64{0, 0}},
-		{"no hello", []*Connection{sighted(1, 0, 8, yes), sighted(2, 0, 8, yes)}, Asker{Full: 2, Asked: 2}, []uint64{0, 0}},
+		{"the server's random alone", []*Connection{sighted(1, 0, 8, yes), sighted(2, 0, 8, yes)}, Asker{Full: 1, Asked: 1}, []uint64{0, 1}},
+		{"the server's random alone, another one", []*Connection{sighted(1, 0, 8, yes), sighted(2, 0, 9, yes)}, Asker{Full: 2, Asked: 2}, []uint64{0, 0}},
+		{"no hello", []*Connection{sighted(1, 0, 0, no), sighted(2, 0, 0, no)}, Asker{Full: 2, NotAsked: 2}, []uint64{0, 0}},
 	} {
 		b := NewBook()
 		sum := map[Answer]int{}
