@@ -87,10 +87,17 @@ func Explain(askers []Asker, hops Hops) {
 	for i := range askers {
 		a := &askers[i]
 		a.compare(hops)
+		a.Several = a.Several || len(hops) > 1
+		if a.Place == AtOrBehind {
+			a.Place, a.PlaceBecause = hops.place(a.Hop, a.SNI)
+		}
 		if a.Asked == 0 || a.Passes >= a.Asked {
 			continue
 		}
 		s := &suspect{Asker: a, kind: hops.Kind(a.Hop)}
+		if a.Place == Behind {
+			s.kind = "" // what is behind it asks, and is of another
+		}
 		for _, other := range byAddr[a.Addr] {
 			switch {
 			case other == a:
@@ -212,6 +219,9 @@ func (s *suspect) fill(text string) string {
 	}
 	if name == "" {
 		name = s.Addr.String()
+	}
+	if s.Place == Behind {
+		name = "what stands behind " + name
 	}
 	return strings.NewReplacer("{host}", host, "{address}", s.Addr.String(), "{ip}", s.Addr.Addr().String(),
 		"{port}", strconv.Itoa(int(s.Addr.Port())), "{name}", name).Replace(text)

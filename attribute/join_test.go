@@ -98,7 +98,7 @@ func TestJoin(t *testing.T) {
 		{name: "one leg is no way", legs: []legSpec{outer}},
 		{
 			name: "passed through", legs: []legSpec{passed, outer},
-			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED, or behind it)"},
 			asker: legGate, reach: Yes, conf: "certain",
 		},
 		{
@@ -107,7 +107,7 @@ func TestJoin(t *testing.T) {
 				with(outer, func(s *legSpec) { s.start = time.Hour }),
 				with(passed, func(s *legSpec) { s.capture, s.client = "b", "198.18.1.20:41000" }),
 			},
-			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED, or behind it)"},
 			asker: legGate, reach: Yes, conf: "certain",
 		},
 		{
@@ -116,14 +116,14 @@ func TestJoin(t *testing.T) {
 				with(outer, func(s *legSpec) { s.delay = 0 }),
 				with(passed, func(s *legSpec) { s.capture, s.client, s.delay = "b", "198.18.1.20:41000", 0 }),
 			},
-			chain: []string{"198.18.0.10 → 198.18.0.20:443 (ASKED) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (ASKED, or behind it) → 198.18.1.30:443 (ASKED, or behind it)"},
 			conf:  "ambiguous",
 		},
 		{
 			name: "address translation of the server",
 			legs: []legSpec{outer, with(passed, func(s *legSpec) { s.client = legPerson })},
 			chain: []string{
-				"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)",
+				"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED, or behind it)",
 			},
 			asker: legGate, reach: Yes, conf: "certain",
 		},
@@ -136,7 +136,7 @@ func TestJoin(t *testing.T) {
 			name: "a PROXY header",
 			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.source, s.up, s.down = legPerson, 1, 1 })},
 			chain: []string{
-				"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED)",
+				"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED, or behind it)",
 			},
 			asker: legGate, reach: No, conf: "certain",
 		},
@@ -147,7 +147,7 @@ func TestJoin(t *testing.T) {
 		{
 			name:  "ended and opened anew",
 			legs:  []legSpec{ended, inner},
-			chain: []string{"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED, or behind it)"},
 			asker: legGate, reach: No, conf: "likely",
 		},
 		{
@@ -197,7 +197,7 @@ func TestJoin(t *testing.T) {
 				with(ended, func(s *legSpec) { s.target, s.server = legPortal+":443", "198.18.0.20:3128" }),
 				with(inner, func(s *legSpec) { s.up, s.down = 1, 1 }),
 			},
-			chain: []string{"198.18.0.10 → 198.18.0.20:3128 (did not ask) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:3128 (did not ask) → 198.18.1.30:443 (ASKED, or behind it)"},
 			asker: legGate, reach: No, conf: "likely",
 		},
 		{
@@ -207,7 +207,7 @@ func TestJoin(t *testing.T) {
 				with(passed, func(s *legSpec) { s.asked, s.server = No, "198.18.1.25:443" }),
 				with(inner, func(s *legSpec) { s.client, s.start = "198.18.1.25:42000", 3*ms }),
 			},
-			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.25:443 (did not ask) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.25:443 (did not ask) → 198.18.1.30:443 (ASKED, or behind it)"},
 			asker: legGate, reach: No, conf: "likely",
 		},
 		{
@@ -217,7 +217,7 @@ func TestJoin(t *testing.T) {
 				with(passed, func(s *legSpec) { s.server, s.answer, s.asked = legOther, 77, No }),
 				with(passed, func(s *legSpec) { s.client, s.start = "198.18.0.20:41001", 5*ms }),
 			},
-			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED, or behind it)"},
 			asker: legGate, reach: Yes, conf: "certain",
 		},
 		{
@@ -225,7 +225,7 @@ func TestJoin(t *testing.T) {
 			legs: []legSpec{
 				with(outer, func(s *legSpec) { s.clientHop = "waf" }), passed,
 			},
-			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED)"},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (passes through) → 198.18.1.30:443 (ASKED, or behind it)"},
 			asker: legGate, reach: Unknown, conf: "certain",
 		},
 	} {
@@ -251,8 +251,8 @@ func TestJoin(t *testing.T) {
 			if p.Asker.IsValid() && p.Reaches != tt.reach {
 				t.Errorf("reaches the client: %v, want %v", p.Reaches, tt.reach)
 			}
-			if p.Confidence != tt.conf {
-				t.Errorf("confidence %s, want %s", p.Confidence, tt.conf)
+			if p.Joins != tt.conf {
+				t.Errorf("joins are %s, want %s", p.Joins, tt.conf)
 			}
 			for i, h := range p.Hops {
 				if (h.JoinedBy == "") != (i == 0) || (h.Evidence == "") != (i == 0) {

@@ -48,6 +48,9 @@ const (
 // Legs joins connections into the ways they are legs of. Its memory is bounded;
 // Left tells what went beyond.
 type Legs struct {
+	// Configured, if set before Join, tells which endpoints end TLS.
+	Configured Hops
+
 	legs     []*[legBlock]leg // full but for the last one
 	n        int
 	captures index[uint16]

@@ -18,6 +18,7 @@ type PathHop struct {
 	Passes bool
 	// Alike: it asks just as one behind it does, and may only pass TLS through.
 	Alike bool
+	Place Place // of who asked; valid iff Asked == Yes
 	// JoinedBy is the rule that joined the leg to the one before, empty for the
 	// first; Evidence says what it saw.
 	JoinedBy, Evidence string
@@ -35,13 +36,18 @@ type Path struct {
 	Asker     netip.AddrPort
 	AskerName string
 	When      When
+	// Place says whether Asker itself asked or what may stand behind it, and
+	// PlaceBecause how that is known, empty for AtOrBehind.
+	Place        Place
+	PlaceBecause string
 	// Reaches says whether the client at the beginning gets the request: only who
 	// ends its TLS session can send it one.
 	Reaches Answer
-	// Confidence is that of the weakest join: "certain", "likely", "possible" where
+	// Joins is how sure the weakest join is: "certain", "likely", "possible" where
 	// clocks could not be compared, or "ambiguous", where Doubt says what cannot be
-	// told apart.
-	Confidence, Doubt string
+	// told apart. Confidence is that of the whole way: at most "likely" where who
+	// asked may stand behind Asker.
+	Confidence, Joins, Doubt string
 	// Probed: each hop was asked directly, and their order is that of the settings.
 	Probed bool
 }
@@ -65,7 +71,7 @@ func (p *Path) Chain() string {
 		case h.Alike:
 			b.WriteString(" (passes through or asks alike)")
 		case h.Asked == Yes:
-			b.WriteString(" (ASKED)")
+			b.WriteString([...]string{" (ASKED, or behind it)", " (ASKED)", " (declared to pass through; ASKED behind it)"}[h.Place])
 		case h.Asked == No:
 			b.WriteString(" (did not ask)")
 		default:
@@ -101,6 +107,8 @@ type Joined struct {
 	Ambiguous int
 	// Findings say why only sometimes.
 	Findings []Finding
+
+	ended map[endpoint]int
 }
 
 // Join joins all legs added. It looks at nothing but them, and may be called
@@ -108,7 +116,7 @@ type Joined struct {
 func (l *Legs) Join() *Joined {
 	j := newJoiner(l)
 	j.join()
-	out := &Joined{Findings: j.findings()}
+	out := &Joined{Findings: j.findings(), ended: j.ended()}
 	forwards := make(map[endpoint]int)
 	for _, s := range j.sessions {
 		if s.crowded || s.rivals > 0 {
@@ -137,13 +145,14 @@ const maxHops = 16
 func (j *joiner) path(first *session) Path {
 	out := first.first()
 	p := Path{
-		Start: at(out.start), Client: out.client, SNI: j.names.text(out.sni), Confidence: "certain",
+		Start: at(out.start), Client: out.client, SNI: j.names.text(out.sni), Joins: "certain",
 	}
 	joined, because := "", ""
 	for s := first; s != nil && len(p.Hops) < maxHops; s = s.inner {
 		answer := s.asked()
+		place, why := j.place(s)
 		if s.unordered {
-			p.Confidence = "ambiguous"
+			p.Joins = "ambiguous"
 			p.Doubt = "the legs share one ClientHello, but which of them is nearer to the client cannot be told"
 		}
 		for i, l := range s.legs {
@@ -151,14 +160,18 @@ func (j *joiner) path(first *session) Path {
 				Connection: l.id, Server: l.server, Name: j.hops.text(l.hop),
 				Asked: answer.asked, Passes: i+1 < len(s.legs) && !s.unordered, JoinedBy: joined, Evidence: because,
 			}
-			if h.Passes {
+			switch {
+			case h.Passes:
 				h.Asked = No
+			case h.Asked == Yes && !s.unordered:
+				h.Place = place
 			}
 			p.Hops = append(p.Hops, h)
 			joined, because = "same-client-hello", fmt.Sprintf("both legs carry the ClientHello with random %x…", l.random[:6])
 		}
 		if answer.asked == Yes && !p.Asker.IsValid() && !s.unordered {
 			p.Asker, p.AskerName, p.When = s.last().server, j.hops.text(s.last().hop), answer.when
+			p.Place, p.PlaceBecause = place, why
 			p.Reaches = No
 			if s == first && out.from == 0 {
 				p.Reaches = Yes
@@ -166,9 +179,9 @@ func (j *joiner) path(first *session) Path {
 		}
 		if s.inner != nil {
 			joined, because = s.joined.name, s.because
-			p.Confidence = weaker(p.Confidence, s.joined.confidence)
-			if s.joined.timed && !j.comparable(s.last(), s.inner.first()) {
-				p.Confidence = weaker(p.Confidence, "possible")
+			p.Joins = weaker(p.Joins, s.joined.confidence)
+			if j.unclocked(s) {
+				p.Joins = weaker(p.Joins, "possible")
 				because += "; the clocks of the two captures are taken to agree"
 			}
 		}
@@ -176,7 +189,17 @@ func (j *joiner) path(first *session) Path {
 	if out.from != 0 && p.Reaches == No && first.asked().asked == Yes {
 		p.Reaches = Unknown // its client is itself a hop: what stands before was not captured
 	}
+	p.Confidence = p.Joins
+	if p.Asker.IsValid() && p.Place == AtOrBehind {
+		p.Confidence = weaker(p.Joins, "likely")
+	}
 	return p
+}
+
+// unclocked reports whether what joins a session to its inner one rests on clocks
+// that were not compared.
+func (j *joiner) unclocked(s *session) bool {
+	return s.joined.timed && !j.comparable(s.last(), s.inner.first())
 }
 
 // weaker returns the weaker of two confidences.
@@ -207,7 +230,8 @@ func (j *joiner) forwards(out *Joined, at map[endpoint]int, s *session) {
 	}
 }
 
-// Mark notes in askers which of them only passed on what was asked.
+// Mark notes in askers which of them only passed on what was asked, and where
+// those are that did not.
 func (j *Joined) Mark(askers []Asker) {
 	at := make(map[endpoint]*Asker, len(askers))
 	for i := range askers {
@@ -217,5 +241,8 @@ func (j *Joined) Mark(askers []Asker) {
 		if a := at[endpoint{f.Server, f.SNI}]; a != nil && f.Asked > 0 {
 			a.Passes, a.PassesTo, a.PassesToName = f.Asked, f.To, f.ToName
 		}
+	}
+	for i := range askers {
+		askers[i].locate(j)
 	}
 }

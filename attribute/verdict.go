@@ -167,6 +167,12 @@ type Asker struct {
 	Passes       int
 	PassesTo     netip.AddrPort
 	PassesToName string
+	// Place says whether Addr itself asked or what may stand behind it, and
+	// PlaceBecause how that is known, empty for AtOrBehind. Several: the capture
+	// or the configuration knows of several hops, so that it matters.
+	Place        Place
+	PlaceBecause string
+	Several      bool
 	Traits       Traits
 	// Declared is what the configuration of Hop says, DeclaredOf of what: a name or
 	// wildcard, DefaultName, or empty for Hop as a whole. Agrees tells whether what

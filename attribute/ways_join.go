@@ -104,7 +104,29 @@ func (w *Ways) path(out *Joined, way *probedWay, points []*point) Path {
 		end = next
 	}
 	w.decide(&p, way, points, end)
+	w.locate(&p, way.sni, points)
 	return p
+}
+
+// locate tells of each hop that asked whether it did itself. One that shows
+// something else than every hop configured behind it does.
+func (w *Ways) locate(p *Path, sni string, points []*point) {
+	for i := range p.Hops {
+		h := &p.Hops[i]
+		if h.Asked != Yes {
+			continue
+		}
+		why := ""
+		same := func(q *point) bool { return !points[i].differs(q) }
+		if i+1 < len(points) && !slices.ContainsFunc(points[i+1:], same) {
+			h.Place, why = At, "it shows another certificate or request than what is configured behind it"
+		} else {
+			h.Place, why = w.hops.place(h.Name, sni)
+		}
+		if h.Server == p.Asker {
+			p.Place, p.PlaceBecause = h.Place, why
+		}
+	}
 }
 
 // passes tells whether a point passes TLS through, to which and how that is

@@ -22,8 +22,9 @@ type answered struct {
 	// askers maps who is told to have asked to what it passes to, empty where it
 	// asked itself.
 	askers   map[string]string
-	findings []string // factors
-	text     string   // the lines about them
+	places   map[string]string // of those that asked: "at", "at-or-behind", "behind"
+	findings []string          // factors
+	text     string            // the lines about them
 }
 
 // readPaths runs the program on captures.
@@ -34,10 +35,11 @@ func readPaths(t *testing.T, program, config string, files ...string) answered {
 	if err != nil {
 		t.Fatalf("whoasked %s: %v", strings.Join(args, " "), err)
 	}
-	a := answered{ways: map[string]int{}, askers: map[string]string{}}
+	a := answered{ways: map[string]int{}, askers: map[string]string{}, places: map[string]string{}}
 	for line := range strings.Lines(string(out)) {
 		var v struct {
 			Kind, Chain, Factor string
+			Place               string
 			Asker               string `json:"asker"`
 			Reaches             *bool  `json:"reaches_client"`
 			AskedBy             string `json:"asked_by"`
@@ -59,6 +61,7 @@ func readPaths(t *testing.T, program, config string, files ...string) answered {
 			a.ways[way]++
 		case "asker":
 			a.askers[v.AskedBy+" "+v.SNI] = v.PassesTo
+			a.places[v.AskedBy+" "+v.SNI] = v.Place
 		case "finding":
 			a.findings = append(a.findings, v.Factor)
 		}
@@ -154,7 +157,7 @@ func tours() []tour {
 				edge(l, c, l.silent()+onwards("198.18.1.30:443"))
 			},
 			visits: repeat(2, portalName), named: true, askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → edge (did not ask) → middle (ASKED)" + not: 2},
+			want: map[string]int{"198.18.0.10 → edge (did not ask) → middle (ASKED, or behind it)" + not: 2},
 		},
 		{
 			name: "passthrough edge",
@@ -163,7 +166,7 @@ func tours() []tour {
 				edge(l, c, "\n server next 198.18.1.30:443\n")
 			},
 			visits: repeat(2, portalName), askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED)" + reaches: 2},
+			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
 		},
 		{
 			name: "passthrough edge with a PROXY header",
@@ -172,7 +175,7 @@ func tours() []tour {
 				edge(l, c, "\n server next 198.18.1.30:443 send-proxy-v2\n")
 			},
 			visits: repeat(2, portalName), askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED)" + reaches: 2},
+			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
 		},
 		{
 			name: "address translation",
@@ -181,7 +184,7 @@ func tours() []tour {
 				c.Translate(l.T, "198.18.1.30:443")
 			},
 			visits: repeat(2, portalName), askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED)" + reaches: 2},
+			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
 		},
 		{
 			name: "two edges, the first passes through",
@@ -201,7 +204,7 @@ func tours() []tour {
 				edge(l, c, "\n server next 198.18.1.30:443\n")
 			},
 			visits: repeat(2, portalName), askers: []string{"198.18.2.40:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (passes through) → 198.18.2.40:443 (ASKED)" + reaches: 2},
+			want: map[string]int{passes + " → 198.18.1.30:443 (passes through) → 198.18.2.40:443 (ASKED, or behind it)" + reaches: 2},
 		},
 		{
 			name: "a pool of which one asks",
@@ -211,7 +214,7 @@ func tours() []tour {
 			},
 			visits: repeat(24, portalName), askers: []string{"198.18.1.30:443 " + portalName},
 			want: map[string]int{
-				passes + " → 198.18.1.30:443 (ASKED)" + reaches: 12, passes + " → 198.18.1.31:443 (did not ask)": 12,
+				passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 12, passes + " → 198.18.1.31:443 (did not ask)": 12,
 			},
 			findings: []string{"backend"},
 		},
@@ -228,7 +231,7 @@ func tours() []tour {
 			name:   "explicit proxy",
 			build:  func(l *Lab, c *Chain) { gates(l, c, l.asking(), l.silent()); explicit(l, c, "-") },
 			visits: repeat(2, portalName), proxied: true, askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → 198.18.0.20:3128 (passes through) → 198.18.1.30:443 (ASKED)" + reaches: 2},
+			want: map[string]int{"198.18.0.10 → 198.18.0.20:3128 (passes through) → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
 		},
 		{
 			name: "inspecting proxy",
@@ -237,7 +240,7 @@ func tours() []tour {
 				explicit(l, c, l.PKI.ServerEC.Name)
 			},
 			visits: repeat(2, portalName), named: true, proxied: true, askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → edge (did not ask) → middle (ASKED)" + not: 2},
+			want: map[string]int{"198.18.0.10 → edge (did not ask) → middle (ASKED, or behind it)" + not: 2},
 		},
 		{
 			name: "inspecting proxy with an exception",
@@ -248,8 +251,8 @@ func tours() []tour {
 			visits: repeat(2, portalName, shopName), named: true, proxied: true,
 			askers: []string{"198.18.1.30:443 " + portalName, "198.18.1.30:443 " + shopName},
 			want: map[string]int{
-				"198.18.0.10 → edge (did not ask) → middle (ASKED)" + not:        2,
-				"198.18.0.10 → edge (passes through) → middle (ASKED)" + reaches: 2,
+				"198.18.0.10 → edge (did not ask) → middle (ASKED, or behind it)" + not:        2,
+				"198.18.0.10 → edge (passes through) → middle (ASKED, or behind it)" + reaches: 2,
 			},
 		},
 	}
@@ -332,7 +335,7 @@ func hidden(all *[]tour) {
 			},
 			visits: repeat(2, portalName), extra: []string{"--tls-max", max, "-H", "Connection: close", "https://" + portalName + "/"},
 			askers: []string{"198.18.1.30:443 " + portalName}, findings: []string{"resumption"},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED)" + reaches: 2, passes + " → 198.18.1.30:443 (did not ask)": 2},
+			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2, passes + " → 198.18.1.30:443 (did not ask)": 2},
 		})
 	}
 }
@@ -351,7 +354,7 @@ func onPaths(all *[]tour) {
 			},
 			visits: repeat(4, portalName), paths: []string{pathFree, pathMaybe},
 			askers: []string{at + " " + portalName},
-			want:   map[string]int{passes + " → " + at + " (ASKED)" + reaches: 2, passes + " → " + at + " (did not ask)": 2},
+			want:   map[string]int{passes + " → " + at + " (ASKED, or behind it)" + reaches: 2, passes + " → " + at + " (did not ask)": 2},
 		})
 	}
 }
@@ -404,6 +407,7 @@ func (s *tour) check(t *testing.T, got answered) {
 	if own := got.own(); !slices.Equal(own, s.askers) {
 		t.Errorf("asked: %q, want %q", own, s.askers)
 	}
+	s.placed(t, "all points", got)
 	if !slices.Equal(got.findings, s.findings) {
 		t.Errorf("findings about %q, want %q", got.findings, s.findings)
 	}
@@ -422,6 +426,7 @@ func (s *tour) degraded(t *testing.T, which string, got answered) {
 			t.Errorf("%s: told %q, which is part of none of %v\n%s", which, way, s.want, got.text)
 		}
 	}
+	s.placed(t, which, got)
 	for _, f := range got.findings {
 		if !slices.Contains(s.findings, f) && !(f == "server" && slices.Contains(s.findings, "backend")) {
 			t.Errorf("%s: a finding about %q", which, f)
@@ -429,22 +434,35 @@ func (s *tour) degraded(t *testing.T, which string, got answered) {
 	}
 }
 
-// within reports whether a way may be told where another is the truth. The asker
-// is the address that the request came from: where what stands behind the last hop
-// was not captured, that is the last hop's.
+// placed demands that only who asked in truth is told to have asked itself.
+func (s *tour) placed(t *testing.T, which string, got answered) {
+	t.Helper()
+	for who, place := range got.places {
+		if place == "at" && !slices.Contains(s.askers, who) {
+			t.Errorf("%s: told that %s asked itself; %q did", which, who, s.askers)
+		}
+	}
+}
+
+// within reports whether a way may be told where another is the truth. A hop that
+// passes TLS through sends what another asked: where nothing is captured behind it,
+// it may be told as who asked or what stands behind it, and never as who asked.
 func within(way, truth string) bool {
 	chain, claim, _ := strings.Cut(way, ": ")
 	whole, fact, _ := strings.Cut(truth, ": ")
 	if claim != "" && claim != fact {
 		return false
 	}
+	const itself, orBehind = " (ASKED)", " (ASKED, or behind it)"
 	rest := strings.Split(whole, " → ")[1:]
 	hops := strings.Split(chain, " → ")[1:]
-	asked := strings.HasSuffix(whole, " (ASKED)")
+	asked := strings.HasSuffix(whole, orBehind)
 	for n, hop := range hops {
 		i := slices.Index(rest, hop)
-		if last, asks := strings.CutSuffix(hop, " (ASKED)"); i < 0 && n == len(hops)-1 && asks && asked {
-			i = slices.Index(rest, last+" (passes through)")
+		if last, open := strings.CutSuffix(hop, orBehind); i < 0 && n == len(hops)-1 && open {
+			if i = slices.Index(rest, last+itself); i < 0 && asked {
+				i = slices.Index(rest, last+" (passes through)")
+			}
 		}
 		if i < 0 {
 			return false

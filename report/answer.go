@@ -69,6 +69,8 @@ func (t *Text) nobody(p *page) {
 func (t *Text) whoAsked(p *page) {
 	first, pairs := &t.asked.kept[0], len(t.asked.kept)+t.asked.more
 	switch n := len(t.asking); {
+	case pairs == 1 && first.where() != "":
+		p.para(0, alarm, "A client certificate was asked for "+first.where()+".")
 	case pairs == 1:
 		p.para(0, alarm, endpointName(first.Hop, first.Addr)+" asked for a client certificate.")
 	case n == 1:
@@ -124,6 +126,9 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 	} else {
 		p.field("Name", tidy(a.SNI))
 	}
+	if text := a.where(); text != "" && len(t.asked.kept) > 1 {
+		p.field("Where", text)
+	}
 	p.field("How often", often(a, !told.resumed)...)
 	told.resumed = told.resumed || a.Resumed > 0
 	if text := a.Agreement(); text != "" {
@@ -151,6 +156,19 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 	if datable(a.First) && datable(a.Last) {
 		p.field("Captured", period(a.First, a.Last))
 	}
+}
+
+// where says where an asker is that may not be at its address, as far as there is
+// reason to think of others behind it; else it is empty.
+func (a *counted) where() string {
+	name := endpointName(a.Hop, a.Addr)
+	switch {
+	case a.Place == attribute.Behind:
+		return "behind " + name + ", which is declared to pass TLS through"
+	case a.Place == attribute.AtOrBehind && a.Several:
+		return "at " + name + ", or behind it if it passes TLS through"
+	}
+	return ""
 }
 
 // often says in how many of how many handshakes an endpoint asked.

@@ -112,6 +112,8 @@ type askerLine struct {
 	Prompts  int            `json:"prompts"`
 	Passes   int            `json:"passes_through,omitempty"`
 	PassesTo string         `json:"passes_to,omitempty"`
+	Place    string         `json:"place,omitempty"`
+	Located  string         `json:"place_because,omitempty"`
 	First    string         `json:"first,omitempty"`
 	Last     string         `json:"last,omitempty"`
 	Declared string         `json:"declared,omitempty"`

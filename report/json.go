@@ -102,12 +102,15 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 	if a.Asked == 0 && a.Declared == attribute.NotDeclared {
 		return nil
 	}
-	passesTo := ""
+	passesTo, place := "", ""
 	if a.Passes > 0 {
 		passesTo = a.PassesTo.String()
 	}
+	if a.Asked > a.Passes {
+		place = a.Place.String()
+	}
 	return j.write(&askerLine{
-		Passes: a.Passes, PassesTo: passesTo,
+		Passes: a.Passes, PassesTo: passesTo, Place: place, Located: a.PlaceBecause,
 		Kind: "asker", AskedBy: parse.EndName(a.Addr), Name: a.Hop, SNI: a.SNI,
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),

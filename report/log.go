@@ -166,6 +166,9 @@ func (l *Log) Asker(a *attribute.Asker) error {
 	e.Str("asked_by", parse.EndName(a.Addr))
 	str(e, "name", a.Hop)
 	str(e, "sni", a.SNI)
+	if a.Asked > a.Passes {
+		e.Stringer("place", a.Place)
+	}
 	e.Int("full", a.Full).Int("asked", a.Asked).Int("not_asked", a.NotAsked)
 	e.Int("resumed", a.Resumed).Int("unknown", a.Unknown).Int("prompts", a.Prompts)
 	str(e, "declared", a.Declared.String())

@@ -20,6 +20,8 @@ type pathLine struct {
 	Chain      string      `json:"chain"`
 	Asker      string      `json:"asker,omitempty"`
 	AskerName  string      `json:"asker_name,omitempty"`
+	Place      string      `json:"place,omitempty"`
+	Because    string      `json:"place_because,omitempty"`
 	When       string      `json:"when,omitempty"`
 	Reaches    *bool       `json:"reaches_client,omitempty"`
 	Confidence string      `json:"confidence"`
@@ -46,6 +48,7 @@ func (j *JSON) Path(p *attribute.Path) error {
 	}
 	if p.Asker.IsValid() {
 		line.Asker = p.Asker.String()
+		line.Place, line.Because = p.Place.String(), p.PlaceBecause
 	}
 	if p.Reaches != attribute.Unknown {
 		yes := p.Reaches == attribute.Yes
@@ -111,7 +114,7 @@ func (l *Log) Path(p *attribute.Path) error {
 			e.Bool("passes_through", true)
 		}
 		if p.Asker.IsValid() {
-			e.Stringer("asker", p.Asker)
+			e.Stringer("asker", p.Asker).Stringer("place", p.Place)
 		}
 		if p.Reaches != attribute.Unknown {
 			e.Bool("reaches_client", p.Reaches == attribute.Yes)
@@ -153,7 +156,7 @@ type way struct {
 // Path takes a path into account.
 func (t *Text) Path(p *attribute.Path) error {
 	chain := tidy(strings.TrimPrefix(p.Chain(), p.Client.Addr().String()))
-	key := p.SNI + "\x00" + chain + p.Confidence
+	key := p.SNI + "\x00" + chain + p.Joins
 	if i, known := t.wayAt[key]; known {
 		w := &t.ways[i]
 		w.count++
@@ -237,20 +240,26 @@ func (t *Text) way(p *page) {
 // is.
 func (w *way) words() []string {
 	var out []string
-	asker := w.AskerName
+	asker := tidy(w.AskerName)
 	if asker == "" && w.Asker.IsValid() {
 		asker = w.Asker.String()
+	}
+	switch w.Place {
+	case attribute.AtOrBehind:
+		asker += ", or of what stands behind it if it passes TLS through,"
+	case attribute.Behind:
+		asker = "what stands behind " + asker
 	}
 	switch {
 	case w.Doubt != "":
 		out = append(out, "Not certain: "+w.Doubt+".")
-	case asker == "" && w.Probed:
+	case !w.Asker.IsValid() && w.Probed:
 		out = append(out, "The client is not asked.")
-	case asker == "":
+	case !w.Asker.IsValid():
 	case w.Reaches == attribute.Yes:
-		out = append(out, "The request of "+tidy(asker)+" reaches the client: a browser there shows its dialog.")
+		out = append(out, "The request of "+asker+" reaches the client: a browser there shows its dialog.")
 	case w.Reaches == attribute.No:
-		out = append(out, "The request of "+tidy(asker)+" goes to the hop before it and never reaches the client.")
+		out = append(out, "The request of "+asker+" goes to the hop before it and never reaches the client.")
 	default:
 		if !w.Probed {
 			out = append(out, "What stands in front of the first leg was not captured.")
@@ -267,7 +276,7 @@ func (w *way) words() []string {
 			seen = by
 		}
 	}
-	return append(out, how+" ("+w.Confidence+")")
+	return append(out, how+" ("+w.Joins+")")
 }
 
 // hops writes what probing each hop found.

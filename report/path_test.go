@@ -3,6 +3,8 @@ package report
 import (
 	"bytes"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,23 +23,26 @@ func pathScene() ([]attribute.Path, []attribute.Finding) {
 		return h
 	}
 	passed := attribute.Path{
-		ID: 1, Start: at, Client: client, SNI: contoso, Confidence: "certain", Reaches: attribute.Yes, When: attribute.InHandshake,
-		Asker: netip.MustParseAddrPort(gateway), AskerName: "apim",
+		ID: 1, Start: at, Client: client, SNI: contoso, Confidence: "certain", Joins: "certain", Reaches: attribute.Yes, When: attribute.InHandshake,
+		Asker: netip.MustParseAddrPort(gateway), AskerName: "apim", Place: attribute.At, PlaceBecause: "it is configured as apim, which always ends TLS",
 		Hops: []attribute.PathHop{hop(1, edge, "appgw", attribute.No, true, ""), hop(2, gateway, "apim", attribute.Yes, false, "same-client-hello")},
 	}
+	passed.Hops[1].Place = attribute.At
 	again := passed
 	again.ID, again.Client = 2, netip.MustParseAddrPort("198.18.0.11:50001")
 	ended := attribute.Path{
-		ID: 3, Start: at.Add(time.Second), Client: client, SNI: shop, Confidence: "likely", Reaches: attribute.No, When: attribute.InHandshake,
+		ID: 3, Start: at.Add(time.Second), Client: client, SNI: shop, Confidence: "likely", Joins: "likely", Reaches: attribute.No, When: attribute.InHandshake,
 		Asker: netip.MustParseAddrPort(other),
 		Hops:  []attribute.PathHop{hop(3, edge, "appgw", attribute.No, false, ""), hop(4, other, "", attribute.Yes, false, "terminated")},
 	}
 	doubtful := attribute.Path{
-		ID: 4, Start: at.Add(2 * time.Second), Client: client, Confidence: "ambiguous", Doubt: "which comes first cannot be told",
+		ID: 4, Start: at.Add(2 * time.Second), Client: client, Confidence: "ambiguous", Joins: "ambiguous", Doubt: "which comes first cannot be told",
 		Hops: []attribute.PathHop{hop(5, edge, "", attribute.Yes, false, ""), hop(6, gateway, "", attribute.Yes, false, "same-client-hello")},
 	}
 	evil := ended
 	evil.ID, evil.SNI = 5, "a\x1b[31m\n.test"
+	evil.Hops = slices.Clone(evil.Hops)
+	evil.Place, evil.Hops[1].Place = attribute.Behind, attribute.Behind
 	return []attribute.Path{passed, again, ended, doubtful, evil}, []attribute.Finding{
 		{SNI: contoso, Factor: "server", Explains: 1, Text: contoso + ": the server address tells who is asked: a in 3 of 3, b in 0 of 4",
 			Values: []attribute.FactorValue{{Value: "a", Asked: 3, Of: 3}, {Value: "b", Of: 4}}},
@@ -63,7 +68,8 @@ func playPaths(w Writer) error {
 			Addr: netip.MustParseAddrPort(edge), Hop: "appgw", SNI: contoso, Full: 2, Asked: 2,
 			Passes: 2, PassesTo: netip.MustParseAddrPort(gateway), PassesToName: "apim",
 		},
-		{Addr: netip.MustParseAddrPort(gateway), Hop: "apim", SNI: contoso, Full: 2, Asked: 2},
+		{Addr: netip.MustParseAddrPort(gateway), Hop: "apim", SNI: contoso, Full: 2, Asked: 2, Several: true, Place: attribute.At, PlaceBecause: "because"},
+		{Addr: netip.MustParseAddrPort(other), SNI: shop, Full: 2, Asked: 2, Several: true},
 	} {
 		if err := w.Asker(&a); err != nil {
 			return err
@@ -91,5 +97,33 @@ func TestPathsAndFindings(t *testing.T) {
 			}
 			golden(t, name, out.Bytes())
 		})
+	}
+}
+
+// TestWhere: the first line says of one address that it asked only where nothing
+// may stand behind it, or nothing speaks for more than one hop.
+func TestWhere(t *testing.T) {
+	for _, tt := range []struct {
+		place   attribute.Place
+		several bool
+		want    string
+	}{
+		{attribute.AtOrBehind, false, "198.18.1.30:443 asked for a client certificate."},
+		{attribute.At, true, "198.18.1.30:443 asked for a client certificate."},
+		{attribute.AtOrBehind, true, "A client certificate was asked for at 198.18.1.30:443, or behind it if it passes TLS through."},
+		{attribute.Behind, false, "A client certificate was asked for behind 198.18.1.30:443, which is declared to pass TLS through."},
+	} {
+		var out bytes.Buffer
+		w := NewText(&out, TextOptions{})
+		a := attribute.Asker{Addr: netip.MustParseAddrPort(gateway), SNI: contoso, Full: 2, Asked: 2, Place: tt.place, Several: tt.several}
+		if err := w.Asker(&a); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _ := strings.Cut(out.String(), "\n"); got != tt.want {
+			t.Errorf("%v, several %v: %q, want %q", tt.place, tt.several, got, tt.want)
+		}
 	}
 }

@@ -14,6 +14,7 @@ func (l *line) join(prompts []attribute.Prompt, askers []attribute.Asker) ([]cap
 	j := &l.probed
 	var left int64
 	if l.legs != nil {
+		l.legs.Configured = l.hops
 		j, left = l.legs.Join(), l.legs.Left()
 	}
 	prompts = j.Dialogs(prompts, askers)

@@ -128,7 +128,7 @@ func TestProbeWays(t *testing.T) {
 				declared = "\n    declared: " + tt.declared
 			}
 			conf := filepath.Join(t.TempDir(), "whoasked.yaml")
-			os.WriteFile(conf, fmt.Appendf(nil, "hops:\n  - name: appgw\n    addresses: [%q]%s\n  - name: apim\n    addresses: [%q]\n", appgw, declared, apim), 0o600)
+			os.WriteFile(conf, fmt.Appendf(nil, "hops:\n  - name: appgw\n    addresses: [%q]%s\n  - name: apim\n    kind: apim\n    addresses: [%q]\n", appgw, declared, apim), 0o600)
 			paths := probedPaths(t, "--config", conf, "--each-hop", "--name", "portal.contoso.test", "https://"+appgw)
 			if len(paths) != 1 {
 				t.Fatalf("%d paths, want 1", len(paths))
