@@ -34,6 +34,7 @@ var arrows = map[string]struct {
 		foreign: []string{"golang.org/x/sys/unix", "github.com/miekg/dns"},
 		closed:  []string{"log"},
 	},
+	"capture/relay/inspect": {own: []string{"parse"}, closed: []string{"log"}},
 	"capture/probe": {
 		own:     []string{"parse"},
 		foreign: []string{"github.com/refraction-networking/utls", "golang.org/x/net", "software.sslmate.com/src/go-pkcs12"},
@@ -48,7 +49,7 @@ var arrows = map[string]struct {
 	"config":          {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag", "go.yaml.in/yaml/v3"}},
 	"declared":        {own: []string{"attribute"}, closed: []string{"net", "net/http", "os", "os/exec", "crypto/tls", "log", "sync", "context"}},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "report", "report/evidence", "service", "service/metrics", "config", "declared"},
+		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "capture/relay/inspect", "report", "report/evidence", "service", "service/metrics", "config", "declared"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term", "github.com/DeRuina/timberjack",
