@@ -32,6 +32,15 @@ type Relay struct {
 	Idle        time.Duration
 	Drain       time.Duration
 
+	Inspect     []string // domains whose TLS is ended here
+	CA          string   // folder
+	OnRequest   string   // "none", "certificate", "mirror" or "pass"
+	OnFailure   string   // "pass" or "fail"
+	ClientCert  string   // file, as is the rest
+	ClientKey   string
+	UpstreamCA  string
+	WriteKeylog string
+
 	MaxConnections int
 	MaxPerClient   int
 	MaxRate        int // connections a second

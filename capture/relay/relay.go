@@ -44,6 +44,8 @@ type Options struct {
 	// WholeRecords hands the bodies of application data records to the parser
 	// too, which a parser with keys needs.
 	WholeRecords bool
+	// Inspect ends TLS for some servers; nil for none.
+	Inspect *Inspect
 }
 
 // Relay is a capture.Source. It is used once.
@@ -114,6 +116,10 @@ func (r *Relay) hand(b *batch, yield func(parse.Chunk, error) bool) bool {
 			}
 			continue
 		}
+		if it.keys {
+			r.opts.Inspect.Keys(b.data[it.off : it.off+it.n])
+			continue
+		}
 		ok := yield(parse.Chunk{
 			Conn: it.s.number, Flow: it.s.flow, From: it.from, Time: it.at,
 			Lost: it.lost, Skipped: it.skipped, Data: b.data[it.off : it.off+it.n], Fin: it.fin, End: it.end,
@@ -142,7 +148,8 @@ func (r *Relay) Skip(conn int, from parse.Side) {
 	if r.opts.WholeRecords {
 		return
 	}
-	if s := r.tap.session(conn); s != nil {
+	// Secrets of a connection that is inspected come with it, and in time.
+	if s := r.tap.session(conn); s != nil && (!s.whole.Load() || s.keyed.Load()) {
 		s.settled[from].Store(true)
 	}
 }
@@ -305,6 +312,12 @@ func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from net
 		c.leave()
 		return
 	}
+	if r.opts.Inspect != nil {
+		pass := false
+		if up, pass = r.inspect(ctx, e, c, t, up); !pass {
+			return
+		}
+	}
 	s := newSession(r, c, up, e.Way.Name)
 	s.run()
 }
@@ -359,6 +372,11 @@ func refuse(c *net.TCPConn) {
 type counts struct {
 	relayed atomic.Int64
 	idle    atomic.Int64
+
+	// Of the connections that Inspect is about: those whose TLS was ended, and
+	// those that were left alone after all.
+	inspected, passed atomic.Int64
+
 	aborted atomic.Int64
 	bytes   [2]atomic.Int64 // by the side that sent them
 	trouble [numKinds]atomic.Int64

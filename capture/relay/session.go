@@ -26,6 +26,8 @@ type session struct {
 	pending [2]pending     // guarded by the tap's lock
 	settled [2]atomic.Bool // by Side: the rest it sends is of no interest
 	moved   atomic.Int64
+	whole   atomic.Bool // whole records are told
+	keyed   atomic.Bool // so are the secrets that open them
 
 	seen   int64 // of moved, by the sweeper
 	seenAt time.Time

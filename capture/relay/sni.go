@@ -30,11 +30,17 @@ func SNI(port uint16) Way {
 	}}
 }
 
-// peekHello reads a ClientHello into head.
+// peekHello reads a ClientHello into head, where its beginning may be.
 func (c *client) peekHello() (*parse.ClientHello, error) {
 	conn := parse.NewParser(parse.Options{}).NewConn()
 	buf := make([]byte, 4<<10)
 	now := time.Now()
+	if len(c.head) > 0 {
+		conn.Feed(parse.Chunk{Time: now, Data: c.head})
+		if h := conn.Handshake(); h.ClientHello != nil {
+			return h.ClientHello, nil
+		}
+	}
 	for len(c.head) < maxHello {
 		n, err := c.Read(buf)
 		c.head = append(c.head, buf[:n]...)

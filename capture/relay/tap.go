@@ -38,6 +38,7 @@ type item struct {
 	skipped int
 	from    parse.Side
 	fin     bool
+	keys    bool // the data is lines of a key log
 	end     parse.End
 }
 
@@ -94,7 +95,7 @@ func (t *tap) data(s *session, from parse.Side, b []byte) {
 	defer t.mu.Unlock()
 	for len(b) > 0 {
 		n, skip := len(b), false
-		if !s.r.opts.WholeRecords {
+		if !s.r.opts.WholeRecords && !s.whole.Load() {
 			n, skip = p.sieve.Next(b)
 		}
 		if skip {
@@ -126,6 +127,17 @@ func (t *tap) put(s *session, from parse.Side, now time.Time, b []byte) {
 	})
 	q.data = append(q.data, b...)
 	p.lost, p.skipped = 0, 0
+	t.ring()
+}
+
+// keys copies secrets. They are few and short, and without them the rest was in
+// vain: they go in however full the queue is.
+func (t *tap) keys(s *session, line []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	q := t.filling
+	q.items = append(q.items, item{s: s, keys: true, off: len(q.data), n: len(line)})
+	q.data = append(q.data, line...)
 	t.ring()
 }
 

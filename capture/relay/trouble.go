@@ -34,6 +34,11 @@ const (
 	KindProxy            // the upstream proxy refused
 	KindVanished         // an end of a relayed connection is not there any more
 	KindAccept           // accepting failed
+	KindServerTLS        // TLS to a server that is inspected failed
+	KindClientTLS        // TLS to its client failed
+	KindPinned           // because the client does not take the certificate
+	KindPassed           // an inspected server asked, and is left alone from now on
+	KindOffered          // a client was asked in the place of a server
 	numKinds
 )
 
@@ -52,11 +57,17 @@ var kinds = [numKinds]struct{ name, text, hint string }{
 	KindProxy:       {"relay-proxy-refused", "an upstream proxy did not connect", "if it wants a name and password: --via-login"},
 	KindVanished:    {"relay-vanished", "an end of a connection vanished", ""},
 	KindAccept:      {"relay-accept", "clients could not be accepted", "raise the limit on open files"},
+	KindServerTLS:   {"relay-inspect-server", "TLS to a server failed", "--upstream-ca names who vouches for servers beside those the system trusts"},
+	KindClientTLS:   {"relay-inspect-client", "TLS to a client failed", ""},
+	KindPinned:      {"relay-inspect-distrusted", "a client does not trust the certificate of the relay", "have it trust the authority; whoasked ca init tells how. A program that has its server's certificate pinned cannot be inspected"},
+	KindPassed:      {"relay-inspect-passed", "a server asked for a client certificate, and is passed through from now on", ""},
+	KindOffered:     {"relay-inspect-offered", "a client was asked for a certificate in the place of its server", "the server was answered without one: what a client signs is good for one connection only"},
 }
 
 func (k Kind) String() string { return kinds[k].name }
 
-// Trouble is a connection that was not relayed, or not to its end.
+// Trouble is a connection that was not relayed, or not to its end, or something
+// else to tell of one.
 type Trouble struct {
 	Kind   Kind
 	Time   time.Time
@@ -156,6 +167,8 @@ func (r *Relay) Notes() []capture.Note {
 			out = append(out, capture.Note{Kind: kind, Count: n, Text: fmt.Sprintf(text, n), Hint: hint})
 		}
 	}
+	add(r.counts.inspected.Load(), "relay-inspected", "%d connections were inspected: their TLS was ended here", "")
+	add(r.counts.passed.Load(), "relay-inspect-left", "%d connections to servers that are inspected were passed through", "")
 	add(r.counts.idle.Load(), "relay-idle", "%d connections were ended because nothing passed for too long", "raise --idle")
 	add(r.counts.aborted.Load(), "relay-aborted", "%d connections were ended because the relay stopped", "")
 	r.tap.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -44,6 +45,7 @@ type judged struct {
 	addr     string
 	verdicts chan attribute.Verdict
 	settled  chan int // Chunk.Conn
+	troubles chan *Trouble
 }
 
 func judge(t *testing.T, way Way, o Options) *judged {
@@ -53,15 +55,25 @@ func judge(t *testing.T, way Way, o Options) *judged {
 		t.Fatal(err)
 	}
 	o.Entries = []Entry{{l, way}}
-	r := &judged{Relay: New(o), addr: l.Addr().String(), verdicts: make(chan attribute.Verdict, 100), settled: make(chan int, 100)}
+	r := &judged{Relay: New(o), addr: l.Addr().String(), verdicts: make(chan attribute.Verdict, 100), settled: make(chan int, 100), troubles: make(chan *Trouble, 1000)}
+	keys := parse.NewKeys()
+	if o.Inspect != nil {
+		keys.Growing = true
+		log := keys.Log()
+		o.Inspect.Keys = func(line []byte) { _, _ = log.Write(line) }
+	}
 	done := make(chan struct{})
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		defer close(done)
-		p := parse.NewParser(parse.Options{})
+		p := parse.NewParser(parse.Options{Keys: keys})
 		conns := make(map[int]*parse.Conn)
 		told := make(map[int]bool)
 		for ch, err := range r.Chunks(ctx) {
+			if tr := (*Trouble)(nil); errors.As(err, &tr) && o.Inspect != nil {
+				r.troubles <- tr
+				continue
+			}
 			if err != nil {
 				t.Error(err)
 				continue
@@ -79,7 +91,10 @@ func judge(t *testing.T, way Way, o Options) *judged {
 				}
 				continue
 			}
-			r.verdicts <- attribute.Judge(c.Handshake())
+			h := c.Handshake()
+			if v := attribute.Judge(h); h.TLS || o.Inspect == nil {
+				r.verdicts <- v
+			}
 			delete(conns, ch.Conn)
 			delete(told, ch.Conn)
 		}

@@ -30,7 +30,7 @@ var arrows = map[string]struct {
 	"capture":      {own: []string{"parse"}, foreign: []string{"github.com/google/gopacket"}, closed: []string{"os", "crypto/tls"}},
 	"capture/file": {own: []string{"parse", "capture"}, foreign: []string{"github.com/klauspost/compress"}},
 	"capture/relay": {
-		own:     []string{"parse", "capture"},
+		own:     []string{"parse", "capture", "capture/relay/inspect"},
 		foreign: []string{"golang.org/x/sys/unix", "github.com/miekg/dns"},
 		closed:  []string{"log"},
 	},

@@ -16,7 +16,8 @@ import (
 
 const relayHelp = `relay accepts connections, forwards every byte unchanged, and tells which
 endpoint behind it asks for a client certificate. It opens nothing: what passes
-is judged from outside, as in a capture.
+is judged from outside, as in a capture. Only for servers that --inspect names it
+ends TLS itself, on purpose, with certificates of an authority of yours.
 
 Each --listen takes clients in. --to says where they go: all to one place, to the
 name in their ClientHello (sni), where they ask to go (connect for an HTTP

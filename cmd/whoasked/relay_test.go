@@ -7,12 +7,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -138,4 +140,90 @@ func startRelay(t *testing.T, args ...string) (string, <-chan string) {
 	}
 	t.Fatal("it does not listen")
 	return "", nil
+}
+
+// TestRelayInspects: TLS 1.3 is read, not inferred, by an authority that the
+// program made, and the keys that it writes are for its owner only.
+func TestRelayInspects(t *testing.T) {
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca")
+	if out, err := exec.Command("whoasked", "ca", "init", "--name", "contoso.test", "--out", ca).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	pemCA, err := os.ReadFile(filepath.Join(ca, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := x509.NewCertPool()
+	trust.AppendCertsFromPEM(pemCA)
+
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"www.contoso.test"}, NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := filepath.Join(dir, "servers.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, ClientAuth: tls.RequestClientCert,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); c.Close() }()
+		}
+	}()
+
+	keys := filepath.Join(dir, "keys")
+	addr, told := startRelay(t, "--to", l.Addr().String(), "--inspect", "contoso.test", "--ca", ca, "--upstream-ca", roots, "--write-keylog", keys)
+	conn, err := tls.Dial("tcp", addr, &tls.Config{ServerName: "www.contoso.test", RootCAs: trust, MinVersion: tls.VersionTLS13})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "ping"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	for giveUp := time.After(20 * time.Second); ; {
+		select {
+		case line, ok := <-told:
+			if !ok {
+				t.Fatal("it ended without telling")
+			}
+			if !strings.Contains(line, `"kind":"connection"`) {
+				continue
+			}
+			for _, want := range []string{`"asked":"yes"`, `"basis":"unsealed"`, `"via":"fixed inspected"`, `"reply":"empty"`, `"version":"TLS 1.3"`} {
+				if !strings.Contains(line, want) {
+					t.Errorf("no %s in %s", want, line)
+				}
+			}
+		case <-giveUp:
+			t.Fatal("not told")
+		}
+		break
+	}
+	log, err := os.ReadFile(keys)
+	if n := strings.Count(string(log), "CLIENT_TRAFFIC_SECRET_0 "); err != nil || n != 2 {
+		t.Errorf("secrets of %d connections are in the key log, %v", n, err)
+	}
+	if info, err := os.Stat(keys); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode of the key log: %v, %v", info.Mode(), err)
+	}
 }

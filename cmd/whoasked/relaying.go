@@ -12,9 +12,13 @@ import (
 	"whoasked/service"
 )
 
-// openRelay opens the sockets.
-func openRelay(ctx context.Context, c *config.Config, t *terminal) (*relay.Relay, error) {
+// openRelay opens the sockets. Where TLS is ended, its secrets go to keys.
+func openRelay(ctx context.Context, c *config.Config, t *terminal, keys func(line []byte)) (*relay.Relay, error) {
 	if err := checkRelay(&c.Relay); err != nil {
+		return nil, err
+	}
+	inspected, err := inspectTLS(&c.Relay, keys, t)
+	if err != nil {
 		return nil, err
 	}
 	entries, err := relayEntries(ctx, &c.Relay)
@@ -25,7 +29,7 @@ func openRelay(ctx context.Context, c *config.Config, t *terminal) (*relay.Relay
 	if err := throughProxies(&c.Relay, &o); err != nil {
 		return nil, err
 	}
-	o.WholeRecords = len(c.Keylog) > 0
+	o.WholeRecords, o.Inspect = len(c.Keylog) > 0, inspected
 	r := relay.New(o)
 	for i := range entries {
 		t.note(fmt.Sprintf("listening at %s (%s)", entries[i].Listener.Addr(), entries[i].Way.Name))
@@ -53,7 +57,9 @@ func relayText(ctx context.Context, c *config.Config, t *terminal) error {
 		return err
 	}
 	hintKeyLog(c, t)
-	r, err := openRelay(ctx, c, t)
+	log := logs.keys.Log()
+	logs.keys.Growing = len(c.Relay.Inspect) > 0
+	r, err := openRelay(ctx, c, t, func(line []byte) { _, _ = log.Write(line) })
 	if err != nil {
 		return err
 	}
@@ -95,7 +101,12 @@ func (r *watchRun) relay(ctx context.Context) error {
 		return err
 	}
 	defer r.closeMetrics()
-	src, err := openRelay(ctx, c, r.terminal)
+	log := logs.keys.Log()
+	src, err := openRelay(ctx, c, r.terminal, func(line []byte) {
+		r.watching.mu.Lock() // the clock reads key logs
+		defer r.watching.mu.Unlock()
+		_, _ = log.Write(line)
+	})
 	if err != nil {
 		return err
 	}

@@ -224,9 +224,12 @@ func TestLeaves(t *testing.T) {
 		t.Errorf("valid for longer than the authority: %v", err)
 	}
 	for i := range maxLeaves + 100 {
-		l.entry(fmt.Sprintf("n%d.contoso.test", i))
+		l.names.enter(fmt.Sprintf("n%d.contoso.test", i), &leaf{}, true)
 	}
-	if len(l.names) != maxLeaves || l.byAge.Len() != maxLeaves {
-		t.Errorf("%d are kept, %d in order", len(l.names), l.byAge.Len())
+	if len(l.names.names) != maxLeaves || l.names.byAge.Len() != maxLeaves {
+		t.Errorf("%d are kept, %d in order", len(l.names.names), l.names.byAge.Len())
+	}
+	if _, ok := l.names.find("www.contoso.test"); ok {
+		t.Error("the oldest is kept")
 	}
 }

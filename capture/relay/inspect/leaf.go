@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"container/list"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,17 +24,13 @@ const (
 // leaves issues certificates and keeps them in memory. All have one key, which is
 // made for the run and never leaves it.
 type leaves struct {
-	ca  *CA
-	key *ecdsa.PrivateKey
-
-	mu    sync.Mutex
-	byAge list.List // of *leaf, the latest used in front
-	names map[string]*list.Element
+	ca    *CA
+	key   *ecdsa.PrivateKey
+	names *recent[*leaf]
 }
 
 // leaf is the certificate of one name.
 type leaf struct {
-	name string
 	mu   sync.Mutex // held while it is made, so that it is made once
 	cert *tls.Certificate
 }
@@ -45,7 +40,7 @@ func newLeaves(ca *CA) (*leaves, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &leaves{ca: ca, key: key, names: make(map[string]*list.Element)}, nil
+	return &leaves{ca: ca, key: key, names: newRecent[*leaf](maxLeaves)}, nil
 }
 
 // get returns a certificate for a name that the authority covers.
@@ -53,7 +48,7 @@ func (l *leaves) get(name string, now time.Time) (*tls.Certificate, error) {
 	if !hostName(name) || !l.ca.Covers(name) {
 		return nil, fmt.Errorf("the authority is not for %q", name)
 	}
-	one := l.entry(name)
+	one := l.names.enter(name, &leaf{}, true)
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.cert != nil && one.cert.Leaf.NotAfter.Sub(now) > leafValid/2 {
@@ -65,24 +60,6 @@ func (l *leaves) get(name string, now time.Time) (*tls.Certificate, error) {
 	}
 	one.cert = cert
 	return cert, nil
-}
-
-// entry finds or makes the place of a name.
-func (l *leaves) entry(name string) *leaf {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.names[name]; e != nil {
-		l.byAge.MoveToFront(e)
-		return e.Value.(*leaf)
-	}
-	if l.byAge.Len() >= maxLeaves {
-		oldest := l.byAge.Back()
-		l.byAge.Remove(oldest)
-		delete(l.names, oldest.Value.(*leaf).name)
-	}
-	one := &leaf{name: name}
-	l.names[name] = l.byAge.PushFront(one)
-	return one
 }
 
 func (l *leaves) issue(name string, now time.Time) (*tls.Certificate, error) {
