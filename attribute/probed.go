@@ -202,3 +202,15 @@ func (p *Probed) Interval() (low, high float64, ok bool) {
 	half := z / (1 + z*z/n) * math.Sqrt(share*(1-share)/n+z*z/(4*n*n))
 	return max(mid-half, 0), min(mid+half, 1), true
 }
+
+// Offer tells whether a browser would offer a certificate to an endpoint that
+// asked.
+type Offer struct {
+	Server netip.AddrPort
+	Hop    string // configured name of Server, empty for none
+	SNI    string
+	// File holds the certificate of Subject, which Issuer issued.
+	File, Subject, Issuer string
+	Offered               Answer
+	Because               []string
+}

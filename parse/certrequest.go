@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"encoding/hex"
 	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -148,7 +147,7 @@ func (r *CertificateRequest) readAuthorities(list cryptobyte.String, bad *flaw) 
 		name, err := dnString(der)
 		if err != nil {
 			bad.notef("authority %d: %v", len(r.Authorities)+1, err)
-			name = "#" + hex.EncodeToString(der[:min(len(der), maxNameLen)])
+			name = DN(der)
 		}
 		r.Authorities = append(r.Authorities, name)
 	}

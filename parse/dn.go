@@ -14,6 +14,15 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
+// DN returns a DER-encoded Name as CertificateRequest.Authorities has it.
+func DN(der []byte) string {
+	name, err := dnString(der)
+	if err != nil {
+		name = "#" + hex.EncodeToString(der[:min(len(der), maxNameLen)])
+	}
+	return name
+}
+
 // dnString returns a DER-encoded Name as a distinguished name of RFC 4514: the
 // last RDN first, attribute types by their usual short names, or else in dotted
 // form with the value in hexadecimal. Characters that could act on a terminal

@@ -45,6 +45,16 @@ func playProbed(w Writer) error {
 			return err
 		}
 	}
+	for _, o := range []attribute.Offer{
+		{File: "alice.p12", Subject: "CN=alice", Offered: attribute.Yes, Because: []string{"issued by CN=Clients, which the request names"}},
+		{File: "bob.pem", Subject: "CN=b\x1bob", Offered: attribute.No, Because: []string{"its key usage does not allow digital signatures", "it expired on 2026-08-01"}},
+		{File: "eve.cer", Subject: "CN=eve", Offered: attribute.Unknown, Because: []string{"the authorities of the request could not be read: cut"}},
+	} {
+		o.Server, o.Hop, o.SNI, o.Issuer = netip.MustParseAddrPort(gateway), "apim", contoso, "CN=Clients"
+		if err := w.Offer(&o); err != nil {
+			return err
+		}
+	}
 	differs := attribute.Finding{
 		SNI: contoso, Factor: "run", Server: netip.MustParseAddrPort(gateway), Offered: []string{"TLS 1.3 h2"}, Explains: 1,
 		Values: []attribute.FactorValue{{Value: "then", Asked: 4, Of: 4}, {Value: "now", Asked: 0, Of: 4}},

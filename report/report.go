@@ -21,6 +21,7 @@ type Writer interface {
 	Path(*attribute.Path) error
 	Finding(*attribute.Finding) error
 	Probed(*attribute.Probed) error
+	Offer(*attribute.Offer) error
 	Note(capture.Note) error
 	Close() error
 }

@@ -164,7 +164,7 @@ func TestSchemaHasEveryMember(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"connection", "prompt", "asker", "note", "path", "finding", "probe"} {
+	for _, kind := range []string{"connection", "prompt", "asker", "note", "path", "finding", "probe", "offer"} {
 		if written[kind] == nil {
 			t.Errorf("no scene writes a %s", kind)
 		}

@@ -67,6 +67,8 @@ type Text struct {
 
 	probed     []attribute.Probed
 	moreProbed int
+	offers     []attribute.Offer
+	moreOffers int
 
 	first, last time.Time
 }
@@ -223,6 +225,7 @@ func (t *Text) Close() error {
 	t.probes(p)
 	t.way(p)
 	t.answer(p)
+	t.offering(p)
 	t.sometimes(p)
 	t.change(p)
 	t.passing(p)

@@ -48,8 +48,12 @@ var arrows = map[string]struct {
 	"service/metrics": {foreign: []string{"github.com/prometheus/client_golang", "golang.org/x/net"}},
 	"config":          {own: []string{"attribute"}, foreign: []string{"github.com/spf13/viper", "github.com/spf13/pflag", "go.yaml.in/yaml/v3"}},
 	"declared":        {own: []string{"attribute"}, closed: []string{"net", "net/http", "os", "os/exec", "crypto/tls", "log", "sync", "context"}},
+	"offer": {
+		own: []string{"parse", "attribute"}, foreign: []string{"software.sslmate.com/src/go-pkcs12"},
+		closed: []string{"net", "os", "crypto/tls", "log", "sync", "context"},
+	},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "capture/relay/inspect", "report", "report/evidence", "service", "service/metrics", "config", "declared"},
+		own: []string{"parse", "attribute", "offer", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "capture/relay/inspect", "report", "report/evidence", "service", "service/metrics", "config", "declared"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term", "github.com/DeRuina/timberjack",

@@ -46,7 +46,7 @@ type probeFlags struct {
 	resolver, as, proxy              string
 	clientCert, clientKey            string
 	header, headerSource, headerTo   string
-	save, against                    string
+	save, against, wouldOffer        string
 	repeat, parallel                 int
 	timeout, every                   time.Duration
 	resume, later, hops, rowsSet     bool
@@ -106,10 +106,12 @@ func newProbe(t *terminal) *cobra.Command {
 	fs.StringVar(&f.headerTo, "send-proxy-target", "", "and that it came for `ADDRESS:PORT`")
 	fs.StringVar(&f.save, "save", "", "also write all answers to `FILE` as JSON Lines, for --against")
 	fs.StringVar(&f.against, "against", "", "tell what differs from the run that was saved in `FILE`")
+	fs.StringVar(&f.wouldOffer, "would-offer", "", "tell which certificates in the folder `DIR` a browser would offer")
 	fs.IntVar(&f.parallel, "parallel", 16, "make at most `N` connections at a time, 4 to one address")
 	fs.DurationVar(&f.timeout, "timeout", 10*time.Second, "give each step of a connection at most `TIME`")
 	fs.DurationVar(&f.every, "watch", 0, "probe again every `TIME` until the answer changes")
 	must(cmd.MarkFlagFilename("against", "jsonl"))
+	must(cmd.MarkFlagDirname("would-offer"))
 	must(cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions(probe.HelloNames(), cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }

@@ -32,6 +32,7 @@ type probing struct {
 	resolver *net.Resolver
 	hops     attribute.Hops
 	against  *against // nil for none
+	offers   *offers  // nil for none
 	trouble  bool
 }
 
@@ -49,6 +50,10 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 		return err
 	}
 	before, err := f.readAgainst()
+	if err != nil {
+		return err
+	}
+	store, err := f.readOffers(t)
 	if err != nil {
 		return err
 	}
@@ -78,7 +83,7 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 			hops:   c.Hops,
 			keep:   newFilter(c),
 		},
-		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before,
+		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before, offers: store,
 		resolver: f.newResolver(),
 	}
 	run := p.run
@@ -86,6 +91,9 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 		run = p.watch
 	}
 	err = run(ctx, targets)
+	if err == nil {
+		err = p.offers.write(p.line.out)
+	}
 	if err == nil {
 		err = p.line.finish(p.compare())
 	}
@@ -342,6 +350,7 @@ func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
 			return err
 		}
 		ways.add(a, c)
+		p.offers.look(c)
 	}
 	if err := flush(); err != nil {
 		return err
