@@ -160,7 +160,7 @@ func echoTLS(t testing.TB, config *tls.Config) (netip.AddrPort, *seenByServer) {
 
 // talk sends a line and wants it back.
 func talk(raw net.Conn, config *tls.Config) (*tls.ConnectionState, error) {
-	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(time.Minute))
 	c := tls.Client(raw, config)
 	defer raw.Close()
 	if _, err := c.Write([]byte("ping")); err != nil {
@@ -419,7 +419,7 @@ func TestInspectedTransfer(t *testing.T) {
 			_ = s.CloseWrite()
 		})
 		r := judge(t, fixedTo(t, to), Options{Inspect: n.options(t, nil)})
-		sent := make([]byte, 24<<20)
+		sent := make([]byte, 8<<20)
 		_, _ = rand.Read(sent)
 		c := tls.Client(dialTCP(t, r.addr), n.client(version, "h2"))
 		if _, err := c.Write(sent); err != nil {
@@ -451,7 +451,7 @@ func TestInspectedCrowd(t *testing.T) {
 	n := newInspection(t)
 	to, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{n.server}, ClientAuth: tls.RequestClientCert})
 	r := start(t, fixedTo(t, to), Options{Inspect: n.options(t, nil)})
-	const clients = 100
+	const clients = 40
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
@@ -467,7 +467,7 @@ func TestInspectedCrowd(t *testing.T) {
 				return
 			}
 			defer raw.Close()
-			_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = raw.SetDeadline(time.Now().Add(time.Minute))
 			c := tls.Client(raw, n.client(0))
 			if err := c.Handshake(); err != nil {
 				t.Error(err)
