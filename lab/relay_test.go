@@ -83,7 +83,9 @@ func TestRelayOnRouter(t *testing.T) {
 	Need(t, "ip", "nft", "curl", "openssl", "gnutls-cli", "ss", "sysctl")
 	dir := t.TempDir()
 	program := filepath.Join(dir, "whoasked")
-	if out, err := exec.Command("go", "build", "-o", program, "whoasked/cmd/whoasked").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", program, "whoasked/cmd/whoasked")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	h := newHosts(t)
@@ -108,8 +110,15 @@ func TestRelayOnRouter(t *testing.T) {
 			}
 			before := relayState(t, h.router)
 			run(t, h.router, program, append([]string{"relay", "rules", "--apply"}, settings...)...)
-			relay := Start(t, h.router.Command(program, append([]string{"relay"}, settings...)...))
-			relay.WaitFor(t, "listening at")
+			cmd := h.router.Command(program, append([]string{"relay"}, settings...)...)
+			relay := Start(t, cmd)
+			relay.WaitFor(t, "gave up privileges: root for nobody")
+			kept := "0000000000000000"
+			if c.way == "tproxy" {
+				kept = "0000000000002000" // CAP_NET_RAW
+				relay.WaitFor(t, "kept CAP_NET_RAW, to connect from addresses of clients")
+			}
+			unprivileged(t, cmd.Process.Pid, kept)
 			server := c.server
 			if strings.Contains(server, ":") {
 				server = "[" + server + "]"

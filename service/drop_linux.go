@@ -6,10 +6,8 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"syscall"
-	"unsafe"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	"golang.org/x/sys/unix"
@@ -21,15 +19,26 @@ import (
 // told, not a reason to stop.
 func Drop(o Options) Outcome {
 	var out Outcome
-	bounding := dropBounding()
+	var keep capability
+	if o.ForeignSources {
+		keep = foreignSources()
+	}
+	bounding := errors.Join(dropBounding(), keepCapabilities(keep))
 	become(&o, &out)
-	switch err := errors.Join(bounding, dropCapabilities()); {
+	others := ""
+	if keep != 0 {
+		others = " but one"
+	}
+	switch err := errors.Join(bounding, dropCapabilities(keep)); {
 	case err == nil:
-		out.dropped("all capabilities")
-	case noneHeld(): // no_new_privs makes the bounding set meaningless
-		out.dropped("all capabilities it had")
+		out.dropped("all capabilities" + others)
+	case onlyHeld(keep): // no_new_privs makes the bounding set meaningless
+		out.dropped("all capabilities it had" + others)
 	default:
 		out.kept("capabilities", err)
+	}
+	if keep != 0 && onlyHeld(keep) {
+		out.Needed = append(out.Needed, keep.name()+", to connect from addresses of clients")
 	}
 	restrictFiles(&o, &out)
 	if err := restrictCalls(); err != nil {
@@ -58,7 +67,7 @@ func become(o *Options, out *Outcome) {
 	}
 	for _, name := range o.Reads {
 		if _, err := os.Stat(name); err == nil && !permits(name, uid, gid, 4) {
-			out.kept(fmt.Sprintf("%s cannot read %s, which will not be followed", o.User, name), nil)
+			out.kept(fmt.Sprintf("%s cannot read %s, which will not be read again", o.User, name), nil)
 		}
 	}
 	err = syscall.Setgroups(nil)
@@ -145,41 +154,6 @@ func permits(name string, uid, gid int, want uint32) bool {
 	return false
 }
 
-// dropBounding empties the set of capabilities that a program started from here
-// could have.
-func dropBounding() error {
-	for c := uintptr(0); ; c++ {
-		if set, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0); err != nil {
-			return nil // the last one there is
-		} else if set == 0 {
-			continue
-		}
-		if _, _, e := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); e != 0 {
-			return fmt.Errorf("PR_CAPBSET_DROP: %w", e)
-		}
-	}
-}
-
-// dropCapabilities empties the permitted, effective, inheritable and ambient sets.
-func dropCapabilities() error {
-	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	_, _, e := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&head)), uintptr(unsafe.Pointer(&none[0])), 0)
-	runtime.KeepAlive(&head)
-	runtime.KeepAlive(&none)
-	if e != 0 {
-		return fmt.Errorf("capset: %w", e)
-	}
-	return nil // which takes the ambient ones with it
-}
-
-// noneHeld reports whether this thread has no capability.
-func noneHeld() bool {
-	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var has [2]unix.CapUserData
-	return unix.Capget(&head, &has[0]) == nil && has == [2]unix.CapUserData{}
-}
-
 // restrictFiles has the kernel open nothing but what is named (Landlock).
 func restrictFiles(o *Options, out *Outcome) {
 	abi, _, e := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
@@ -188,7 +162,15 @@ func restrictFiles(o *Options, out *Outcome) {
 		return
 	}
 	// The clock's zone is looked up when a time is first written.
-	rules := []landlock.Rule{landlock.RODirs("/usr/share/zoneinfo").IgnoreIfMissing(), landlock.ROFiles("/etc/localtime").IgnoreIfMissing()}
+	rules := []landlock.Rule{
+		landlock.RODirs("/usr/share/zoneinfo").IgnoreIfMissing(), landlock.ROFiles("/etc/localtime", os.DevNull).IgnoreIfMissing(),
+	}
+	if o.Names { // the folders, as the files are replaced
+		rules = append(rules, landlock.RODirs("/etc").IgnoreIfMissing())
+		if name, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
+			rules = append(rules, landlock.RODirs(filepath.Dir(name)).IgnoreIfMissing())
+		}
+	}
 	for _, dir := range o.Writes {
 		rules = append(rules, landlock.RWDirs(dir).IgnoreIfMissing())
 	}

@@ -17,11 +17,17 @@ type Options struct {
 	// that are read. Nothing else can be opened afterwards. Those that are missing
 	// are left out.
 	Writes, Reads []string
+	// Names are looked up as the system is set up to, by the files in /etc.
+	Names bool
+	// ForeignSources are addresses of others that connections will be made from,
+	// which takes a capability.
+	ForeignSources bool
 }
 
-// Outcome tells what was given up and what could not be, and why.
+// Outcome tells what was given up, what is needed on and for what, and what could
+// not be given up, and why.
 type Outcome struct {
-	Dropped, Kept []string
+	Dropped, Needed, Kept []string
 }
 
 func (o *Outcome) dropped(what string) { o.Dropped = append(o.Dropped, what) }
@@ -37,7 +43,11 @@ func (o *Outcome) String() string {
 	if len(o.Dropped) == 0 {
 		return "gave up no privileges"
 	}
-	return "gave up privileges: " + strings.Join(o.Dropped, ", ")
+	text := "gave up privileges: " + strings.Join(o.Dropped, ", ")
+	if len(o.Needed) > 0 {
+		text += "; kept " + strings.Join(o.Needed, ", ")
+	}
+	return text
 }
 
 // Ready tells systemd that the command does its work. Without systemd this and

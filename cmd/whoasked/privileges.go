@@ -3,27 +3,46 @@ package main
 import (
 	"path/filepath"
 
+	"whoasked/config"
 	"whoasked/service"
 )
 
-// dropPrivileges gives up what is not needed once the source is open.
-func (r *watchRun) dropPrivileges(stdin bool) {
-	c := &r.config.Service
-	if c.KeepPrivileges {
-		return
-	}
-	o := service.Options{User: c.User, Reads: r.config.Keylog}
-	if name := r.config.Output; name != "" && name != stdinName {
-		o.Writes = append(o.Writes, filepath.Dir(name))
-	}
+// dropPrivileges gives up what is not needed once all is open, which is not worth
+// a word where nothing of it took a privilege.
+func (r *watchRun) dropPrivileges(silent bool) {
+	o := privileges(r.config)
 	if dir := r.config.Watch.Evidence; dir != "" {
 		o.Writes = append(o.Writes, dir)
 	}
+	drop(&r.config.Service, o, r.terminal, silent)
+}
+
+// privileges are those that any command needs on.
+func privileges(c *config.Config) service.Options {
+	o := service.Options{User: c.Service.User, Reads: c.Keylog}
+	if name := c.Output; name != "" && name != stdinName {
+		o.Writes = append(o.Writes, filepath.Dir(name))
+	}
+	return o
+}
+
+// relayPrivileges are those that a relay needs on: names of targets are looked
+// up, unless by a server of its own, and the source address is that of clients.
+func relayPrivileges(c *config.Config) service.Options {
+	o := privileges(c)
+	o.Names, o.ForeignSources = c.Relay.Resolver == "", c.Relay.KeepSource
+	return o
+}
+
+func drop(c *config.Service, o service.Options, t *terminal, silent bool) {
+	if c.KeepPrivileges {
+		return
+	}
 	out := service.Drop(o)
-	if !stdin && len(out.Dropped) > 0 {
-		r.terminal.note(out.String())
+	if !silent && len(out.Dropped) > 0 {
+		t.note(out.String())
 	}
 	for _, kept := range out.Kept {
-		r.terminal.note("could not give up: " + kept)
+		t.note("could not give up: " + kept)
 	}
 }

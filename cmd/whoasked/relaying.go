@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"whoasked/attribute"
 	"whoasked/capture/relay"
@@ -63,6 +64,12 @@ func relayText(ctx context.Context, c *config.Config, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	needs := relayPrivileges(c)
+	if out.target != "" {
+		needs.Writes = []string{filepath.Dir(out.target)}
+		service.OwnFile(out.Name(), c.Service.User)
+	}
+	drop(&c.Service, needs, t, false)
 	l := &line{parser: parse.NewParser(parse.Options{Keys: logs.keys}), book: attribute.NewBook(), keys: logs, out: w, hops: c.Hops, keep: newFilter(c)}
 	err = l.read(ctx, "relay", r, func(err error) {
 		if trouble := (*relay.Trouble)(nil); !errors.As(err, &trouble) {
@@ -118,6 +125,7 @@ func (r *watchRun) relay(ctx context.Context) error {
 	w := newWatching("relay", parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys}), writer)
 	w.keys, w.hops, w.keep, w.flushed, w.skip = logs, c.Hops, newFilter(c), r.flush, src.Skip
 	r.watching = w
+	drop(&c.Service, relayPrivileges(c), r.terminal, false)
 	if err := r.serveMetrics(); err != nil {
 		return err
 	}
