@@ -54,6 +54,9 @@ func (o *Outcome) String() string {
 // the others do nothing.
 func Ready() { notify(daemon.SdNotifyReady) }
 
+// Reloading tells systemd that settings are read again, until [Ready].
+func Reloading() { notify(daemon.SdNotifyReloading) }
+
 // Stopping tells systemd that the end has begun.
 func Stopping() { notify(daemon.SdNotifyStopping) }
 

@@ -43,6 +43,17 @@ var special = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "no unicast address"},
 }
 
+// access says who may come, and where to go.
+type access struct {
+	clients func(netip.Addr) bool // nil for everybody who can
+	guard   guard
+}
+
+// Allow replaces Options.Clients and Dial.Targets for connections to come.
+func (r *Relay) Allow(clients func(netip.Addr) bool, targets []Rule) {
+	r.access.Store(&access{clients, newGuard(targets, r.entries)})
+}
+
 // guard says where connections may go.
 type guard struct {
 	rules []Rule

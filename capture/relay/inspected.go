@@ -73,7 +73,7 @@ func (r *Relay) inspect(ctx context.Context, e *Entry, c *client, t Target, up u
 		return upstream{}, false
 	}
 	r.counts.passed.Add(1)
-	again, err := r.opts.Dial.connect(ctx, &r.guard, c, t)
+	again, err := r.opts.Dial.connect(ctx, &r.access.Load().guard, c, t)
 	if err != nil {
 		r.fail(dialKind(err), c, t, err)
 		c.leave()

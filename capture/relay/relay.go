@@ -52,7 +52,7 @@ type Options struct {
 type Relay struct {
 	entries []Entry
 	opts    Options
-	guard   guard
+	access  atomic.Pointer[access]
 	gate    gate
 	tap     tap
 	counts  counts
@@ -70,7 +70,7 @@ func New(o Options) *Relay {
 	o.Limits = o.Limits.orDefault()
 	o.Dial = o.Dial.orDefault()
 	r := &Relay{entries: o.Entries, opts: o, sessions: make(map[*session]struct{})}
-	r.guard = newGuard(o.Dial.Targets, o.Entries)
+	r.Allow(o.Clients, o.Dial.Targets)
 	r.gate = newGate(o.Limits)
 	r.tap.init(o.Limits.Tap)
 	return r
@@ -279,7 +279,7 @@ func (r *Relay) accept(ctx context.Context, e *Entry) {
 
 // admit says why a client is not let in, nil if it is.
 func (r *Relay) admit(client netip.Addr) *Trouble {
-	if r.opts.Clients != nil && !r.opts.Clients(client) {
+	if clients := r.access.Load().clients; clients != nil && !clients(client) {
 		return &Trouble{Kind: KindClient}
 	}
 	return r.gate.enter(client)
@@ -298,7 +298,7 @@ func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from net
 		c.leave()
 		return
 	}
-	up, err := r.opts.Dial.connect(ctx, &r.guard, c, t)
+	up, err := r.opts.Dial.connect(ctx, &r.access.Load().guard, c, t)
 	if t.answer != nil {
 		c.told = err != nil
 		if sayErr := t.answer(up.reached(), err); err == nil && sayErr != nil {

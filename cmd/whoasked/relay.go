@@ -30,7 +30,9 @@ they may go.
 
 Log lines are written unless --format says otherwise, and as soon as an answer is
 decided; text is written when the relay ends. SIGINT and SIGTERM stop
-accepting and wait for connections, --drain at most; a second one does not wait.`
+accepting and wait for connections, --drain at most; a second one does not wait.
+SIGHUP has hops, filters, --allow and --targets read again, and the output file
+opened anew.`
 
 func newRelay(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
@@ -52,7 +54,7 @@ func newRelay(t *terminal) *cobra.Command {
 			if loaded.Format == "text" { // which begins with what only the end can tell
 				return relayText(cmd.Context(), &loaded.Config, t)
 			}
-			run := &watchRun{config: &loaded.Config, terminal: t}
+			run := newRun(cmd, loaded, t)
 			return run.relay(cmd.Context())
 		},
 	}
@@ -185,18 +187,24 @@ func relayOptions(c *config.Relay, entries []relay.Entry) relay.Options {
 			Handshake: c.Handshake, Idle: c.Idle, Drain: c.Drain, Tap: int(c.TapBytes),
 		},
 	}
-	if len(c.Allow) > 0 {
-		o.Clients = func(a netip.Addr) bool { return within(c.Allow, netip.AddrPortFrom(a, 0)) }
-	}
+	o.Clients, o.Dial.Targets = relayAccess(c)
 	if c.Resolver != "" {
 		o.Dial.Resolver = relay.DNS(c.Resolver)
+	}
+	return o
+}
+
+// relayAccess is who may come, nil for everybody, and where to go.
+func relayAccess(c *config.Relay) (clients func(netip.Addr) bool, targets []relay.Rule) {
+	if len(c.Allow) > 0 {
+		clients = func(a netip.Addr) bool { return within(c.Allow, netip.AddrPortFrom(a, 0)) }
 	}
 	for _, t := range c.Targets {
 		rule := relay.Rule{Name: t.Name, Port: t.Port}
 		if t.Name == "" {
 			rule = relay.Rule{Prefix: t.Range.Prefix, Port: t.Range.Port}
 		}
-		o.Dial.Targets = append(o.Dial.Targets, rule)
+		targets = append(targets, rule)
 	}
-	return o
+	return clients, targets
 }

@@ -64,7 +64,7 @@ func relayText(ctx context.Context, c *config.Config, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	needs := relayPrivileges(c)
+	needs := relayPrivileges(c, "")
 	if out.target != "" {
 		needs.Writes = []string{filepath.Dir(out.target)}
 		service.OwnFile(out.Name(), c.Service.User)
@@ -118,6 +118,15 @@ func (r *watchRun) relay(ctx context.Context) error {
 		return err
 	}
 	r.notes = src.Notes
+	r.reconfigure = func(now *config.Config) error {
+		next := c.Relay // the sockets stay
+		next.Allow, next.Targets = now.Relay.Allow, now.Relay.Targets
+		if err := checkRelay(&next); err != nil {
+			return err
+		}
+		src.Allow(relayAccess(&next))
+		return nil
+	}
 	r.counted = func(s *snapshot) {
 		n := src.Stats()
 		s.relay = &n
@@ -125,7 +134,7 @@ func (r *watchRun) relay(ctx context.Context) error {
 	w := newWatching("relay", parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys}), writer)
 	w.keys, w.hops, w.keep, w.flushed, w.skip = logs, c.Hops, newFilter(c), r.flush, src.Skip
 	r.watching = w
-	drop(&c.Service, relayPrivileges(c), r.terminal, false)
+	drop(&c.Service, relayPrivileges(c, r.settingsFile), r.terminal, false)
 	if err := r.serveMetrics(); err != nil {
 		return err
 	}

@@ -6,3 +6,6 @@ import "os"
 
 // summarySignals: this system has none to ask with.
 var summarySignals []os.Signal
+
+// reloadSignals: likewise.
+var reloadSignals []os.Signal

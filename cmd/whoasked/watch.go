@@ -36,7 +36,8 @@ input while it is made.
 --host, --net, --port and --not choose what is captured, in the kernel; --sni,
 --client and --server what is told of it.
 
-SIGUSR1 has the counts so far written, SIGINT and SIGTERM end the run with them.`
+SIGUSR1 has the counts so far written, SIGINT and SIGTERM end the run with them.
+SIGHUP has hops and filters read again, and the output file opened anew.`
 
 func newWatch(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
@@ -60,7 +61,7 @@ func newWatch(t *terminal) *cobra.Command {
 			if !loaded.Given("format") {
 				loaded.Format = "log"
 			}
-			run := &watchRun{config: &loaded.Config, terminal: t}
+			run := newRun(cmd, loaded, t)
 			return run.run(cmd.Context(), len(args) == 1)
 		},
 	}
@@ -80,9 +81,22 @@ type watchRun struct {
 	metrics  *metrics.Server // nil for none
 	notes    func() []capture.Note
 	viaName  func(uint32) string
-	ticked   atomic.Int64 // when the clock was last looked at
+	// load reads the settings again; reconfigure, nil for nothing, has the source
+	// take them, or says what is wrong with them. settings are those of the start.
+	load         func() (*config.Loaded, error)
+	reconfigure  func(*config.Config) error
+	settings     []config.Setting
+	settingsFile string       // empty for none
+	ticked       atomic.Int64 // when the clock was last looked at
 	// counted adds what only the source counts.
 	counted func(*snapshot)
+}
+
+func newRun(cmd *cobra.Command, loaded *config.Loaded, t *terminal) *watchRun {
+	return &watchRun{
+		config: &loaded.Config, terminal: t, settings: loaded.Settings, settingsFile: loaded.File,
+		load: func() (*config.Loaded, error) { return config.Load(cmd.Flags()) },
+	}
 }
 
 func (r *watchRun) run(ctx context.Context, stdin bool) error {
@@ -223,8 +237,11 @@ const tickEvery = 500 * time.Millisecond
 // background keeps the clock and answers signals until the function it returns
 // is called.
 func (r *watchRun) background() (stop func()) {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, summarySignals...)
+	asked, anew := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	notifyOf(asked, summarySignals)
+	if !isTerminal(os.Stderr) { // whose end it is else
+		notifyOf(anew, reloadSignals)
+	}
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -237,6 +254,8 @@ func (r *watchRun) background() (stop func()) {
 				return
 			case <-asked:
 				r.watching.summary(r.allNotes())
+			case <-anew:
+				r.reload()
 			case <-tick.C:
 				r.watching.tick()
 				r.ticked.Store(time.Now().UnixNano())
@@ -249,8 +268,16 @@ func (r *watchRun) background() (stop func()) {
 	}()
 	return func() {
 		signal.Stop(asked)
+		signal.Stop(anew)
 		close(done)
 		<-gone
+	}
+}
+
+// notifyOf is signal.Notify, but of no signals where there are none.
+func notifyOf(c chan<- os.Signal, signals []os.Signal) {
+	if len(signals) > 0 {
+		signal.Notify(c, signals...)
 	}
 }
 
