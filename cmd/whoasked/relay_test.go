@@ -102,7 +102,7 @@ func TestRelayTellsWhileOpen(t *testing.T) {
 // and what it writes, line by line.
 func startRelay(t *testing.T, args ...string) (string, <-chan string) {
 	t.Helper()
-	cmd := exec.Command("whoasked", append([]string{"relay", "--format", "json", "--listen", "127.0.0.1:0", "--drain", "1s"}, args...)...)
+	cmd := exec.Command("whoasked", append([]string{"relay", "--format", "json", "--listen", "127.0.0.1:0", "--drain", "1s", "--keep-privileges"}, args...)...)
 	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir())
 	cmd.Dir = t.TempDir()
 	stdout, err := cmd.StdoutPipe()
