@@ -179,6 +179,8 @@ func (h *Handshake) apply(e *Event) {
 		}
 	case EventPreamble:
 		h.Preamble, h.Proxied, h.Target = e.Before.Name, e.Before.Proxied, e.Before.Target
+	case EventTunnel:
+		h.Tunnel = e.Text
 	case EventMalformed:
 		side.Malformed = e.Text
 	case EventFin:

@@ -23,6 +23,7 @@ const (
 	EventMalformed                                // Event.Text
 	EventFin                                      // From closed its direction
 	EventEnd                                      // Event.End
+	EventTunnel                                   // Event.Text: the host:port of an HTTP CONNECT inside of TLS; unsealed
 )
 
 // Event is one fact. The fields other than Kind, From and Time are

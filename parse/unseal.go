@@ -40,6 +40,7 @@ type unsealing struct {
 	c     *Conn
 	dirs  [2]sealed // indexed by Side
 	spent int       // of maxTrial
+	heard bool      // the client's first application data was looked at
 	round uint8     // the latest handshake inside the connection
 	next  hello12   // of the handshake that is going on
 	// origins are the client randoms of connections whose session this one offers
@@ -51,6 +52,7 @@ type unsealing struct {
 // sealed is one direction of unsealing.
 type sealed struct {
 	done bool // what is still to come can change no verdict, or is lost for good
+	last bool // but for the client's first application data
 	rec  sealedRecord
 	msg  deframer
 	gap  bool // a message may be missing in front of the next one
@@ -121,6 +123,7 @@ func (u *unsealing) wants(d *direction, t ContentType, gap bool) bool {
 func (u *unsealing) missed(d *direction) {
 	s := &u.dirs[d.from]
 	u.count12(s, &s.rec)
+	u.heard = u.heard || !u.c.tls13() && u.listens(d, s.rec.typ)
 	if s.open != nil {
 		s.open.skip(int(s.rec.hdr[3])<<8|int(s.rec.hdr[4]), nil)
 	}
@@ -154,7 +157,12 @@ func (u *unsealing) finish(s *sealed) {
 	s.done = true
 	s.msg.reset(u.c.p)
 	u.release(s)
-	if u.dirs[0].done && u.dirs[1].done {
+	u.settle()
+}
+
+// settle finds out whether records can still change a verdict.
+func (u *unsealing) settle() {
+	if a, b := &u.dirs[0], &u.dirs[1]; (a.done || a.last) && (b.done || b.last) {
 		u.c.h.Unsealing = false
 	}
 }
@@ -249,6 +257,13 @@ func (u *unsealing) release(s *sealed) {
 // content reads what a record held.
 func (u *unsealing) content(d *direction, s *sealed, t ContentType, b []byte) {
 	switch t {
+	case ApplicationData:
+		if u.listens(d, t) {
+			u.heard = true
+			if !s.gap {
+				u.tunnelled(d, b)
+			}
+		}
 	case HandshakeRecord:
 		for len(b) > 0 {
 			if s.msg.open {

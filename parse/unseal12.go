@@ -163,7 +163,7 @@ func (u *unsealing) wants12(d *direction, s *sealed, t ContentType) bool {
 		u.changeKeys12(d, s) // it was lost
 		s.missing += lossWindow
 	case t != HandshakeRecord && t != AlertRecord:
-		if s.open != nil && s.open.chained() {
+		if s.open != nil && (s.open.chained() || u.listens(d, t)) {
 			return true
 		}
 		s.seq++
@@ -211,7 +211,7 @@ func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
 			return u.closed12(s, missing)
 		}
 	}
-	if r.typ != HandshakeRecord && r.typ != AlertRecord {
+	if r.typ != HandshakeRecord && r.typ != AlertRecord && !u.listens(d, r.typ) {
 		s.open.skip(len(r.body), r.body)
 		return passed
 	}
@@ -237,6 +237,7 @@ func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
 			return opened
 		}
 	}
+	u.heard = u.heard || u.listens(d, r.typ)
 	for _, o := range cands {
 		o.skip(len(r.body), r.body)
 	}

@@ -32,7 +32,11 @@ type candidate13 struct {
 func (u *unsealing) try13(d *direction, s *sealed, r *sealedRecord) outcome {
 	s.missing += r.lost
 	r.lost = 0
-	if s.cur != nil && s.missing == 0 && s.epoch == epochTraffic && s.cur.peek(s.seq, r.body) == ApplicationData {
+	if s.last && s.missing > 0 { // the first application data may be among what is lost
+		u.finish(s)
+		return passed
+	}
+	if s.cur != nil && s.missing == 0 && s.epoch == epochTraffic && !s.last && s.cur.peek(s.seq, r.body) == ApplicationData {
 		s.seq++
 		u.settle13(d, s, ApplicationData)
 		return passed
@@ -58,6 +62,9 @@ func (u *unsealing) try13(d *direction, s *sealed, r *sealedRecord) outcome {
 // closed13 judges a record that no opener opened.
 func (u *unsealing) closed13(d *direction, s *sealed) outcome {
 	switch {
+	case s.last && (s.cur != nil || len(s.cands) > 0 || !u.c.p.opts.Keys.Growing):
+		u.finish(s)
+		return passed
 	case s.cur != nil:
 		return unopened
 	case hash13(u.c.h.ServerHello.Cipher) == nil:
@@ -181,8 +188,11 @@ func (u *unsealing) settle13(d *direction, s *sealed, t ContentType) {
 		u.finish(s) // all alerts end the direction (RFC 8446 §6)
 	case h.ClientHello.PostHandshakeAuth:
 	case d.from == h.Client:
-		if s.through {
+		if s.through && (u.heard || h.ServerHello.ALPN == "h2") {
 			u.finish(s)
+		} else if s.through {
+			s.last = true
+			u.settle()
 		}
 	case t == ApplicationData && (client.through || client.failed > 0):
 		u.finish(s)

@@ -78,6 +78,12 @@ func testIdentity(t testing.TB, name string) tls.Certificate {
 // response, and returns what went over it.
 func handshake(t testing.TB, client, server *tls.Config) []Chunk {
 	t.Helper()
+	return handshakeSaying(t, client, server, make([]byte, 100))
+}
+
+// handshakeSaying is handshake with what the client says first.
+func handshakeSaying(t testing.TB, client, server *tls.Config, first []byte) []Chunk {
+	t.Helper()
 	a, b := net.Pipe()
 	w := &wire{}
 	deadline := time.Now().Add(20 * time.Second)
@@ -95,7 +101,7 @@ func handshake(t testing.TB, client, server *tls.Config) []Chunk {
 		b.Close()
 	}()
 	c := tls.Client(tapConn{a, w, Opener}, client)
-	if _, err := c.Write(make([]byte, 100)); err == nil {
+	if _, err := c.Write(first); err == nil {
 		c.Read(make([]byte, 1024))
 	}
 	c.Close()

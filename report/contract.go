@@ -20,6 +20,7 @@ type connectionLine struct {
 	Preamble  string         `json:"preamble,omitempty"`
 	Proxied   *proxiedMember `json:"proxied_for,omitempty"`
 	Target    string         `json:"target,omitempty"`
+	Tunnel    string         `json:"tunnel,omitempty"`
 	Midstream bool           `json:"midstream,omitempty"`
 
 	SNI     string `json:"sni,omitempty"`

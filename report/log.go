@@ -88,6 +88,7 @@ func (l *Log) Connection(c *attribute.Connection) error {
 		e.Stringer("proxied_client", c.Proxied.Source).Stringer("proxied_server", c.Proxied.Dest)
 	}
 	str(e, "target", c.Target)
+	str(e, "tunnel", c.Tunnel)
 	if c.ClientHello != nil {
 		str(e, "sni", c.ClientHello.ServerName)
 	}

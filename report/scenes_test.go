@@ -307,7 +307,7 @@ func certificates(c *attribute.Connection) {
 	c.ClientHello.JA3, c.ClientHello.JA4, c.ServerHello.JA3S = "0123", "t12d", "4567"
 	c.ServerHello.ALPN, c.Preamble, c.Flow.Via = "http/1.1", "proxy-v1+http-connect", "vlan 12"
 	c.Proxied = &parse.Proxied{Source: netip.MustParseAddrPort("198.18.0.77:51000"), Dest: netip.MustParseAddrPort("198.18.1.30:443")}
-	c.Target = "www.contoso.test:443"
+	c.Target, c.Tunnel = "www.contoso.test:443", "login.contoso.test:443"
 }
 
 func renegotiation() []*attribute.Connection {

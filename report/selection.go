@@ -61,6 +61,9 @@ func beforeTLS(c *attribute.Connection) string {
 	if c.Target != "" {
 		parts = append(parts, fmt.Sprintf("to %s, as the client asked a proxy", c.Target))
 	}
+	if c.Tunnel != "" {
+		parts = append(parts, fmt.Sprintf("inside of it, a tunnel to %s that the client asked this proxy for; whatever handshake runs in there is hidden", c.Tunnel))
+	}
 	return strings.Join(parts, "; ")
 }
 
