@@ -48,6 +48,7 @@ type joiner struct {
 	byClient map[netip.AddrPort][]*session // of any leg
 	byEnd    map[netip.Addr]*ending        // of the last leg's server
 	byEndHop map[uint16]*ending            // the same, by its configured name
+	shared   map[[2]uint16]bool            // captures, in order, that show one ClientHello
 }
 
 // clock is how far a capture's clock is ahead of the first one's.
@@ -58,13 +59,17 @@ type clock struct {
 
 // newJoiner sorts legs into sessions.
 func newJoiner(l *Legs) *joiner {
-	j := &joiner{Legs: l, byEnd: make(map[netip.Addr]*ending), byEndHop: make(map[uint16]*ending)}
+	j := &joiner{Legs: l, byEnd: make(map[netip.Addr]*ending), byEndHop: make(map[uint16]*ending), shared: make(map[[2]uint16]bool)}
 	order := j.byRandom()
 	j.setClocks(order)
 	all := make([]session, 0, l.n) // one piece of memory; pointers into it stay
 	for len(order) > 0 {
 		group := order[:1]
 		for len(group) < len(order) && j.leg(group[0]).carries(j.leg(order[len(group)])) {
+			a, b := j.leg(group[0]).capture, j.leg(order[len(group)]).capture
+			if a != b {
+				j.shared[[2]uint16{min(a, b), max(a, b)}] = true
+			}
 			group = order[:len(group)+1]
 		}
 		order = order[len(group):]

@@ -108,6 +108,9 @@ type Joined struct {
 	// Findings say why only sometimes.
 	Findings []Finding
 
+	// Apart are captures that nothing was joined of.
+	Apart []Apart
+
 	ended map[endpoint]int
 }
 
@@ -116,7 +119,7 @@ type Joined struct {
 func (l *Legs) Join() *Joined {
 	j := newJoiner(l)
 	j.join()
-	out := &Joined{Findings: j.findings(), ended: j.ended()}
+	out := &Joined{Findings: j.findings(), ended: j.ended(), Apart: j.apart()}
 	forwards := make(map[endpoint]int)
 	for _, s := range j.sessions {
 		if s.crowded || s.rivals > 0 {

@@ -62,6 +62,13 @@ func joinNotes(j *attribute.Joined, left int64) []capture.Note {
 		}
 		out = append(out, n)
 	}
+	for _, a := range j.Apart {
+		out = append(out, capture.Note{
+			Kind: "not-joined", Count: int64(a.Sessions), Hint: a.Hint,
+			Text: fmt.Sprintf("%s of %s under names that %s shows, too, could not be joined with it: %s",
+				count(int64(a.Sessions), "TLS session"), a.Captures[1], a.Captures[0], a.Reason),
+		})
+	}
 	if j.Ambiguous > 0 {
 		out = append(out, capture.Note{
 			Kind: "ambiguous-legs", Count: int64(j.Ambiguous),
