@@ -20,6 +20,7 @@ func (w Both) Asker(a *attribute.Asker) error     { return both(w[0].Asker(a), w
 func (w Both) Path(p *attribute.Path) error       { return both(w[0].Path(p), w[1].Path(p)) }
 func (w Both) Finding(f *attribute.Finding) error { return both(w[0].Finding(f), w[1].Finding(f)) }
 func (w Both) Probed(p *attribute.Probed) error   { return both(w[0].Probed(p), w[1].Probed(p)) }
+func (w Both) Trace(t *attribute.Trace) error     { return both(w[0].Trace(t), w[1].Trace(t)) }
 func (w Both) Note(n capture.Note) error          { return both(w[0].Note(n), w[1].Note(n)) }
 
 // Close closes each, whatever the other says.

@@ -22,6 +22,7 @@ type Writer interface {
 	Finding(*attribute.Finding) error
 	Probed(*attribute.Probed) error
 	Offer(*attribute.Offer) error
+	Trace(*attribute.Trace) error
 	Note(capture.Note) error
 	Close() error
 }

@@ -59,6 +59,8 @@ func TestSchemaRejects(t *testing.T) {
 		id + `"asked":"no","basis":"seen","client_random":"zz"}`,
 		`{"kind":"prompt","asked_by":"198.18.1.30:443","outcome":"cancelled"}`,
 		`{"kind":"note","text":"something"}`,
+		`{"kind":"trace","server":"198.18.1.30:443","target":"a:443","raw_icmp":true,"hops":[],"asked":"no","connections":[],"ended_by":"unknown"}`,
+		`{"kind":"trace","server":"198.18.1.30:443","target":"a:443","raw_icmp":true,"hops":[],"asked":"no","connections":[],"ended_by":"device"}`,
 	} {
 		v, err := jsonschema.UnmarshalJSON(bytes.NewReader([]byte(line)))
 		if err != nil {
@@ -88,7 +90,7 @@ func TestSchemaEnumerations(t *testing.T) {
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		t.Fatal(err)
 	}
-	connection := doc.Defs["connection"].Properties
+	connection, trace := doc.Defs["connection"].Properties, doc.Defs["trace"].Properties
 	for _, tt := range []struct {
 		name      string
 		got, want []string
@@ -98,6 +100,8 @@ func TestSchemaEnumerations(t *testing.T) {
 		{"when", connection["when"].Enum, printed(attribute.InHandshake, attribute.AfterHandshake)},
 		{"reply", connection["reply"].Enum, printed(attribute.ReplyCert, attribute.ReplyNone)},
 		{"end_reason", connection["end_reason"].Enum, printed(parse.Open, parse.Evicted)},
+		{"ended_by", trace["ended_by"].Enum, printed(attribute.EndUnknown, attribute.EndForwarded)},
+		{"traced outcome", doc.Defs["traced"].Properties["outcome"].Enum, printed(attribute.TraceSilent, attribute.TraceFailed)},
 		{"outcome", doc.Defs["prompt"].Properties["outcome"].Enum, printed(attribute.OutcomeOpen, attribute.OutcomeNoneShown)},
 	} {
 		if !slices.Equal(slices.Sorted(slices.Values(tt.got)), slices.Sorted(slices.Values(tt.want))) {
@@ -130,7 +134,7 @@ func TestSchemaHasEveryMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	written := make(map[string]map[string]bool)
-	plays := []func(Writer) error{playPaths, playProbed}
+	plays := []func(Writer) error{playPaths, playProbed, playTraces}
 	for _, s := range scenes() {
 		plays = append(plays, s.play)
 	}
@@ -164,7 +168,7 @@ func TestSchemaHasEveryMember(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"connection", "prompt", "asker", "note", "path", "finding", "probe", "offer"} {
+	for _, kind := range []string{"connection", "prompt", "asker", "note", "path", "finding", "probe", "offer", "trace"} {
 		if written[kind] == nil {
 			t.Errorf("no scene writes a %s", kind)
 		}

@@ -69,6 +69,8 @@ type Text struct {
 	moreProbed int
 	offers     []attribute.Offer
 	moreOffers int
+	traces     []attribute.Trace
+	moreTraces int
 
 	first, last time.Time
 }
@@ -222,6 +224,7 @@ func (t *Text) Note(n capture.Note) error {
 // Close writes the answer.
 func (t *Text) Close() error {
 	p := &page{width: t.o.Width, color: t.o.Color}
+	t.trace(p)
 	t.probes(p)
 	t.way(p)
 	t.answer(p)

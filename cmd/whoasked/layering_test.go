@@ -39,6 +39,7 @@ var arrows = map[string]struct {
 		own:     []string{"parse"},
 		foreign: []string{"github.com/refraction-networking/utls", "golang.org/x/net", "software.sslmate.com/src/go-pkcs12"},
 	},
+	"capture/trace":   {foreign: []string{"golang.org/x/sys"}, closed: []string{"crypto/tls", "log"}},
 	"capture/live":    {own: []string{"parse", "capture"}, foreign: []string{"github.com/cilium/ebpf", "golang.org/x/net", "golang.org/x/sys"}},
 	"report":          {own: []string{"parse", "attribute", "capture"}, foreign: []string{"github.com/rs/zerolog"}, closed: []string{"os", "net/http"}},
 	"report/evidence": {own: []string{"parse", "capture"}, closed: []string{"net", "crypto/tls", "log"}},
@@ -53,7 +54,7 @@ var arrows = map[string]struct {
 		closed: []string{"net", "os", "crypto/tls", "log", "sync", "context"},
 	},
 	"cmd/whoasked": {
-		own: []string{"parse", "attribute", "offer", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "capture/relay/inspect", "report", "report/evidence", "service", "service/metrics", "config", "declared"},
+		own: []string{"parse", "attribute", "offer", "capture", "capture/file", "capture/live", "capture/probe", "capture/relay", "capture/relay/inspect", "capture/trace", "report", "report/evidence", "service", "service/metrics", "config", "declared"},
 		foreign: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/rs/zerolog",
 			"golang.org/x/term", "github.com/DeRuina/timberjack",

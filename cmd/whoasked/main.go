@@ -82,6 +82,6 @@ func newRoot(t *terminal) *cobra.Command {
 	root.Version = build.String()
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRead(t), newWatch(t), newRelay(t), newProbe(t), newDemo(t), newExplain(), newHops(t), newCA(t), newConfig(t), newVersion(), newMan())
+	root.AddCommand(newRead(t), newWatch(t), newRelay(t), newProbe(t), newTrace(t), newDemo(t), newExplain(), newHops(t), newCA(t), newConfig(t), newVersion(), newMan())
 	return root
 }

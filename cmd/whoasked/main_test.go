@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	p := newPeers(t)
+	s := newSite(t, p)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -27,6 +28,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("TERM", "xterm")
+			env.Setenv("SITE", s.addr)                // asks as the first label of its name says
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector every exit takes a second else
 			return nil
 		},

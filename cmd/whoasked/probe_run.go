@@ -37,6 +37,17 @@ type probing struct {
 }
 
 func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags, args []string) error {
+	return runProbing(ctx, c, t, f, args, func(p *probing) func(context.Context, []probe.Target) error {
+		if f.every > 0 {
+			return p.watch
+		}
+		return p.run
+	})
+}
+
+// runProbing sets up what probes need, and has what choose returns do it.
+func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlags, args []string,
+	choose func(*probing) func(context.Context, []probe.Target) error) error {
 	matrix, err := f.matrix()
 	if err != nil {
 		return err
@@ -86,11 +97,7 @@ func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags,
 		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before, offers: store,
 		resolver: f.newResolver(),
 	}
-	run := p.run
-	if f.every > 0 {
-		run = p.watch
-	}
-	err = run(ctx, targets)
+	err = choose(p)(ctx, targets)
 	if err == nil {
 		err = p.offers.write(p.line.out)
 	}

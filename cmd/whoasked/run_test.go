@@ -49,6 +49,7 @@ func (m *minutes) Path(*attribute.Path) error       { return nil }
 func (m *minutes) Finding(*attribute.Finding) error { return nil }
 func (m *minutes) Probed(*attribute.Probed) error   { return nil }
 func (m *minutes) Offer(*attribute.Offer) error     { return nil }
+func (m *minutes) Trace(*attribute.Trace) error     { return nil }
 func (m *minutes) Note(capture.Note) error          { return nil }
 func (m *minutes) Close() error                     { m.closed = true; return nil }
 
