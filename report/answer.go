@@ -45,9 +45,13 @@ func (t *Text) resumed() string {
 // nobody writes that nobody asked, and what that rests on.
 func (t *Text) nobody(p *page) {
 	s := &t.sum
-	if s.Unknown == 0 {
+	switch {
+	case s.Unknown == 0 && t.tunnels == 0:
 		p.para(0, heading, "Nobody asked for a client certificate.")
-	} else {
+	case s.Unknown == 0:
+		p.para(0, heading, fmt.Sprintf("Nobody was seen to ask for a client certificate, but what runs inside of %s through a proxy is hidden.",
+			plural(t.tunnels, "tunnel")))
+	default:
 		p.para(0, heading, fmt.Sprintf("Nobody was seen to ask for a client certificate, but %d of %s cannot be told.",
 			s.Unknown, plural(s.NotAsked+s.Resumed+s.Unknown, "connection")))
 	}

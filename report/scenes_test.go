@@ -180,6 +180,9 @@ func scenes() []scene {
 			conn(2, gateway, contoso, parse.TLS13, resumed),
 			conn(3, other, shop, parse.TLS12, seenClear),
 		}},
+		{name: "hidden", conns: []*attribute.Connection{
+			conn(0, gateway, contoso, parse.TLS13, finished, func(c *attribute.Connection) { c.Tunnel = "login.contoso.test:443" }),
+		}},
 		{name: "unknown", conns: allUnknown(), notes: []capture.Note{
 			{Kind: "cut-packets", Count: 41, Text: "41 packets were cut short by the snap length of 96 bytes", Hint: "capture whole packets: tcpdump -s 0"},
 			{Kind: "one-sided", Count: 1, Text: "of 1 connection only one direction was captured"},

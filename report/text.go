@@ -47,6 +47,7 @@ type Text struct {
 	proofs  map[endpoint]*proof
 	dialogs map[endpoint]*dialogs
 	clears  [attribute.Seen + 1]int // verdicts that nobody asked, by basis
+	tunnels int                     // connections that hide others
 	hints   [len(advices)]int       // unknown connections, by what would help
 
 	sum     attribute.Asker // of all endpoints
@@ -132,6 +133,9 @@ func (t *Text) Connection(c *attribute.Connection) error {
 	t.span(c.Start, c.Last)
 	key := endpoint{c.Server, serverName(c)}
 	p := t.proofs[key]
+	if c.Tunnel != "" && c.SameAs == 0 {
+		t.tunnels++
+	}
 	switch v := &c.Verdict; {
 	case c.SameAs != 0 && (p != nil || v.Asked != attribute.Yes):
 		// Counted with the other sighting of the connection.

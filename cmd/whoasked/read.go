@@ -31,7 +31,8 @@ Exit status:
   1    with --exit-code: all was read, and somebody asked
   2    something could not be read or written; what is known was still told
   3    with --exit-code: all was read, nobody is seen to have asked, but for some
-       connection it cannot be told, or there is no TLS at all
+       connection it cannot be told, what runs inside of one is hidden, or there
+       is no TLS at all
   130  SIGINT or SIGTERM came; what was known until then was told`
 
 func newRead(t *terminal) *cobra.Command {
@@ -124,7 +125,7 @@ func verdictStatus(t *tally) error {
 	switch {
 	case t.asked > 0:
 		return exitStatus(exitAsked)
-	case t.unknown > 0 || t.notAsked == 0:
+	case t.unknown > 0 || t.tunnels > 0 || t.notAsked == 0:
 		return exitStatus(exitUnknown)
 	}
 	return nil

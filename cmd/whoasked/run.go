@@ -41,6 +41,7 @@ type tally struct {
 	asked    int64
 	notAsked int64
 	unknown  int64
+	tunnels  int64 // of those judged, they hide others inside
 
 	// Of all connections: those that secrets opened, and those that have some
 	// which did not.
@@ -175,6 +176,9 @@ func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, er
 	l.ids++
 	c.ID = l.ids
 	l.tally.count(l.book.Add(c))
+	if c.Tunnel != "" {
+		l.tally.tunnels++
+	}
 	if h.QUIC != nil && c.Verdict.Asked == attribute.Unknown {
 		l.tally.quic++
 	}
