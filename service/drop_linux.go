@@ -23,8 +23,12 @@ func Drop(o Options) Outcome {
 	if o.ForeignSources {
 		keep = foreignSources()
 	}
-	bounding := errors.Join(dropBounding(), keepCapabilities(keep))
-	become(&o, &out)
+	bounding, keeping := dropBounding(), keepCapabilities(keep)
+	if keeping == nil {
+		become(&o, &out)
+	} else { // as with cgo: another user could not connect from these addresses
+		out.kept("still root, as "+keep.name()+" would be lost", keeping)
+	}
 	others := ""
 	if keep != 0 {
 		others = " but one"
