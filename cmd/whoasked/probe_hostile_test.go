@@ -38,7 +38,7 @@ func attack(t *testing.T, version uint16, serve func(net.Conn)) *probe.Attempt {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	p := &probe.Prober{Timeout: time.Second, Request: true}
+	p := &probe.Prober{Timeout: 3 * time.Second, Request: true}
 	a := p.Do(t.Context(), probe.Probe{Target: target, Addr: netip.MustParseAddrPort(ln.Addr().String()), Version: version})
 	if took := time.Since(begun); took > 8*time.Second {
 		t.Errorf("took %v", took)
@@ -130,7 +130,10 @@ func TestProbeEveryAlert(t *testing.T) {
 			c.Write([]byte{21, 3, 3, 0, 2, 2, byte(n)})
 		})
 		if a.Err == nil || answered(a) || failure(a) == "" {
-			t.Errorf("alert %d: %v", n, a.Err)
+			t.Fatalf("alert %d: %v", n, a.Err)
+		}
+		if a.Handshake == nil {
+			t.Fatalf("alert %d: no connection: %v", n, a.Err)
 		}
 		if v := attribute.Judge(a.Handshake); v.Asked != attribute.Unknown || v.Reason == "" {
 			t.Errorf("alert %d: %+v", n, v)
