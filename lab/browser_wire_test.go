@@ -127,8 +127,11 @@ func checkWire(t *testing.T, l *Lab, pcap string, b Browser, truth visitTruth) [
 	if last.answer() != want {
 		t.Errorf("%v in the end, want %s", last, want)
 	}
-	if len(conns) < 2 || len(conns[0].client) > 0 {
+	if len(conns[0].client) > 0 {
 		t.Errorf("%v at first, want no answer", conns[0])
+	}
+	if answered := truth.Outcome != "open"; len(conns) < 2 && answered { // how many it drops before it shows its dialog is up to the browser
+		t.Errorf("only %v, want the answer on another connection", conns[0])
 	}
 	if opened, closed := dialogTimes(conns, b); !truth.Seen.IsZero() && (truth.Seen.Before(opened) || truth.Outcome != "open" && truth.Ended.After(closed)) {
 		t.Errorf("on the wire from %v to %v, on the screen from %v to %v", opened, closed, truth.Seen, truth.Ended)
@@ -137,13 +140,17 @@ func checkWire(t *testing.T, l *Lab, pcap string, b Browser, truth visitTruth) [
 }
 
 // dialogTimes returns the first moment at which a dialog could come up, by the
-// wire, and the moment at which its answer was sent.
+// wire, and the moment at which its answer was sent. A browser that is slow to
+// drop a connection looks like one that holds it.
 func dialogTimes(conns []*wireConn, b Browser) (opened, closed time.Time) {
-	last := conns[len(conns)-1]
-	if b.Holds {
+	first, last := conns[0], conns[len(conns)-1]
+	switch {
+	case b.Holds:
 		return last.flight, last.reaction
+	case first.reaction.Sub(first.flight) > time.Second:
+		return first.flight, last.reaction
 	}
-	return conns[0].reaction, last.reaction
+	return first.reaction, last.reaction
 }
 
 // checkFlight looks for the request in the messages, and in the number of
