@@ -143,7 +143,7 @@ type Probed struct {
 	When       When
 	Demand     Demand
 	DemandText string
-	// Reasons counts Unknown and Failed by their reason.
+	// Reasons counts Unknown, Failed and what was not sent by their reason.
 	Reasons map[string]int
 	// Connections lists the Connection.ID of each that got as far as TLS.
 	Connections []uint64
@@ -179,6 +179,9 @@ func (p *Probed) Fail(reason string) {
 	p.Failed++
 	p.reason(reason)
 }
+
+// Skip notes why a connection was not made.
+func (p *Probed) Skip(reason string) { p.reason(reason) }
 
 func (p *Probed) reason(text string) {
 	if p.Reasons == nil {

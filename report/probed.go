@@ -87,7 +87,7 @@ func (t *Text) Probed(p *attribute.Probed) error {
 	k := *p
 	k.Connections, k.Reasons = nil, nil
 	k.Hop, k.SNI, k.DemandText = tidy(p.Hop), tidy(p.SNI), tidy(p.DemandText)
-	if k.Asked == 0 && k.Unknown+k.Failed > 0 {
+	if untold(&k) {
 		k.DemandText = tidy(commonest(p.Reasons))
 	}
 	t.probed = append(t.probed, k)
@@ -138,11 +138,16 @@ func probeGrid(p *page, probed []attribute.Probed) {
 	for i := range probed {
 		k := &probed[i]
 		p.line(2, probedStyle(k), g.line(i+1))
-		if k.Asked == 0 && k.Unknown+k.Failed > 0 && k.DemandText != "" && k.DemandText != because {
+		if untold(k) && k.DemandText != "" && k.DemandText != because {
 			p.para(5, doubt, "because "+k.DemandText)
 			because = k.DemandText
 		}
 	}
+}
+
+// untold reports whether there is a reason why not all is told.
+func untold(p *attribute.Probed) bool {
+	return p.Asked == 0 && (p.Unknown+p.Failed > 0 || p.Sent == 0)
 }
 
 func probedStyle(p *attribute.Probed) style {
@@ -174,6 +179,8 @@ func offered(p *attribute.Probed) string {
 func probedAsked(p *attribute.Probed) string {
 	n := p.Asked + p.NotAsked
 	switch {
+	case p.Sent == 0:
+		return "not tried"
 	case p.Failed == p.Sent:
 		return "no answer"
 	case p.Asked == 1 && n == 1:

@@ -11,16 +11,13 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"whoasked/attribute"
 	"whoasked/capture/probe"
 	"whoasked/config"
 	"whoasked/parse"
 )
-
-// perAddress is how many connections one address gets at a time.
-const perAddress = 4
 
 // probing is one run of the probe command.
 type probing struct {
@@ -31,8 +28,11 @@ type probing struct {
 	flags    *probeFlags
 	resolver *net.Resolver
 	hops     attribute.Hops
-	against  *against // nil for none
-	offers   *offers  // nil for none
+	against  *against     // nil for none
+	offers   *offers      // nil for none
+	swept    atomic.Int64 // targets that are through
+	showBar  bool
+	untold   int // endpoints and names of which no full handshake told anything
 	trouble  bool
 }
 
@@ -95,7 +95,7 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 			keep:   newFilter(c),
 		},
 		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before, offers: store,
-		resolver: f.newResolver(),
+		resolver: f.newResolver(), showBar: showProgress(c, out),
 	}
 	err = choose(p)(ctx, targets)
 	if err == nil {
@@ -125,6 +125,8 @@ func (p *probing) status(ctx context.Context, c *config.Config) error {
 		return exitStatus(exitTrouble)
 	case c.ExitCode && p.against != nil:
 		return p.against.status()
+	case c.ExitCode && p.line.tally.asked == 0 && p.untold > 0:
+		return exitStatus(exitUnknown)
 	case c.ExitCode:
 		return verdictStatus(&p.line.tally)
 	}
@@ -213,23 +215,21 @@ func (f *probeFlags) newResolver() *net.Resolver {
 	}}
 }
 
-// run probes all targets and reports in their order.
+// run probes all targets and reports.
 func (p *probing) run(ctx context.Context, targets []probe.Target) error {
-	for _, t := range targets {
-		plan, err := p.plan(ctx, t)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			p.trouble = true
-			p.terminal.fail(err)
-			continue
-		}
-		if err := p.report(ctx, p.probe(ctx, plan)); err != nil {
-			return err
-		}
+	if p.showBar && len(targets) > 1 {
+		defer watch(p.terminal, targetBar(p.swept.Load, len(targets)))()
 	}
-	return nil
+	return p.sweep(ctx, targets, func(o *outcome) error {
+		if o.err == nil {
+			return p.report(ctx, o.attempts)
+		}
+		if ctx.Err() == nil {
+			p.trouble = true
+			p.terminal.fail(o.err)
+		}
+		return nil
+	})
 }
 
 // plan lists what to do for a target.
@@ -295,38 +295,9 @@ func (p *probing) addresses(ctx context.Context, t probe.Target) ([]netip.Addr, 
 	return out, nil
 }
 
-// probe carries out a plan; the attempts come in its order, nil for those that
-// were not made before ctx was done.
-func (p *probing) probe(ctx context.Context, plan []probe.Probe) []*probe.Attempt {
-	out := make([]*probe.Attempt, len(plan))
-	free := make(chan struct{}, p.flags.parallel)
-	at := make(map[netip.AddrPort]chan struct{})
-	for _, pr := range plan {
-		if at[pr.Addr] == nil {
-			at[pr.Addr] = make(chan struct{}, perAddress)
-		}
-	}
-	var work sync.WaitGroup
-	for i, pr := range plan {
-		if ctx.Err() != nil {
-			break
-		}
-		slot := at[pr.Addr]
-		slot <- struct{}{}
-		free <- struct{}{}
-		work.Go(func() {
-			out[i] = p.prober.Do(ctx, pr)
-			<-free
-			<-slot
-		})
-	}
-	work.Wait()
-	return out
-}
-
 // report judges the attempts and writes one summary for each run of equal ones.
 func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
-	ways := p.newWays(attempts)
+	ways, told := p.newWays(attempts), make(map[endpoint]bool)
 	var sum *attribute.Probed
 	var of probe.Probe
 	flush := func() error {
@@ -335,6 +306,8 @@ func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
 		}
 		s := sum
 		sum = nil
+		e := endpoint{s.Server, s.SNI}
+		told[e] = told[e] || s.Asked+s.NotAsked > 0
 		if p.against != nil {
 			p.against.now.Add(s)
 		}
@@ -362,8 +335,19 @@ func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
 	if err := flush(); err != nil {
 		return err
 	}
+	for _, yes := range told {
+		if !yes {
+			p.untold++
+		}
+	}
 	p.line.take(ways.join(ctx))
 	return nil
+}
+
+// endpoint is what --exit-code wants an answer of.
+type endpoint struct {
+	at  netip.AddrPort
+	sni string
 }
 
 func (p *probing) summary(a *probe.Attempt) *attribute.Probed {
@@ -376,7 +360,11 @@ func (p *probing) summary(a *probe.Attempt) *attribute.Probed {
 // take judges one attempt and adds it to its summary. The connection is nil where
 // there is none to look at.
 func (p *probing) take(sum *attribute.Probed, a *probe.Attempt) (*attribute.Connection, error) {
-	if !answered(a) {
+	switch {
+	case errors.Is(a.Err, errNotTried):
+		sum.Skip(failure(a))
+		return nil, nil
+	case !answered(a):
 		sum.Fail(failure(a))
 		return nil, nil
 	}

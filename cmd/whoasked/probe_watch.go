@@ -111,20 +111,17 @@ func changed(r *round) string {
 // round probes all targets once.
 func (p *probing) round(ctx context.Context, targets []probe.Target) []*probe.Attempt {
 	var out []*probe.Attempt
-	for _, t := range targets {
-		plan, err := p.plan(ctx, t)
-		if err != nil {
-			if ctx.Err() == nil {
-				p.terminal.fail(err) // a name may come back
-			}
-			continue
+	_ = p.sweep(ctx, targets, func(o *outcome) error { // nothing is written
+		if o.err != nil && ctx.Err() == nil {
+			p.terminal.fail(o.err) // a name may come back
 		}
-		out = append(out, p.probe(ctx, plan)...)
-	}
+		out = append(out, o.attempts...)
+		return nil
+	})
 	return out
 }
 
-// count judges the attempts of a round without reporting them.
+// tallyRound judges the attempts of a round without reporting them.
 func tallyRound(attempts []*probe.Attempt) *round {
 	r := &round{at: time.Now(), reasons: make(map[string]int)}
 	for _, a := range attempts {

@@ -15,9 +15,8 @@ func failure(a *probe.Attempt) string {
 		return ""
 	}
 	text := a.Err.Error()
-	var ne net.Error
 	switch {
-	case errors.As(a.Err, &ne) && ne.Timeout():
+	case timedOut(a.Err):
 		text = "no answer in time"
 	case a.Stage == probe.StageDial:
 		text = dialFailure(a.Err)

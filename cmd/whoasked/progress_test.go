@@ -20,7 +20,7 @@ func TestProgress(t *testing.T) {
 			screen.Reset()
 			return s
 		}
-		stop := watch(term, "dir/some\x1b.pcap", func() (int64, int64) { return 2e6, 8e6 })
+		stop := watch(term, fileBar("dir/some\x1b.pcap", func() (int64, int64) { return 2e6, 8e6 }))
 
 		time.Sleep(progressAfter - time.Millisecond)
 		synctest.Wait()

@@ -162,7 +162,7 @@ func (r *reading) read(ctx context.Context, in input) error {
 	src.VXLANPorts(r.vxlan)
 	r.opened++
 	if r.showProgress {
-		defer watch(r.terminal, in.name, src.Progress)()
+		defer watch(r.terminal, fileBar(in.name, src.Progress))()
 	}
 	errs := 0
 	r.line.batch = 1
