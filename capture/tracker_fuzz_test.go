@@ -64,6 +64,49 @@ func FuzzTracker(f *testing.F) {
 	})
 }
 
+// FuzzSkip is FuzzTracker with a consumer that has seen enough of a direction, or
+// of the other, every now and then: nothing more comes of it.
+func FuzzSkip(f *testing.F) {
+	for _, c := range fuzzSeeds() {
+		f.Add(c, byte(3))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, every byte) {
+		type place struct {
+			conn int
+			from parse.Side
+		}
+		skipped := make(map[place]bool)
+		trk := NewTracker(Limits{Flows: 4, FlowBytes: 2 * blockSize, TotalBytes: 3 * blockSize}, nil, nil)
+		trk.Withhold(func(Tuple, bool) {})
+		n := 0
+		trk.Emit(func(ch parse.Chunk) bool {
+			if skipped[place{ch.Conn, ch.From}] && (len(ch.Data) > 0 || ch.Lost > 0) {
+				t.Fatalf("%+v was skipped", ch)
+			}
+			if ch.End != parse.Open {
+				delete(skipped, place{ch.Conn, parse.Opener})
+				delete(skipped, place{ch.Conn, parse.Accepter})
+				return true
+			}
+			if n++; n%(int(every)+1) == 0 {
+				from := ch.From ^ parse.Side(n/2%2)
+				trk.Skip(ch.Conn, from)
+				skipped[place{ch.Conn, from}] = true
+			}
+			return true
+		})
+		var seg Segment
+		at := int64(1e18)
+		for ; len(in) >= 8; in = in[8:] {
+			at += fuzzSegment(&seg, in)
+			trk.Segment(at, &seg)
+			checkSound(t, trk)
+		}
+		trk.Flush(parse.CaptureEnd)
+		checkEmpty(t, trk)
+	})
+}
+
 // fuzzSegment makes a segment of eight bytes and returns the time before it.
 func fuzzSegment(seg *Segment, in []byte) (wait int64) {
 	*seg = Segment{Tuple: numbered(int(in[0] & 7)), Flags: in[1] & 0x1f}

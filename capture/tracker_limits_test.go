@@ -223,6 +223,9 @@ func checkStreams(t *testing.T, trk *Tracker, f *flow) (blocks int) {
 		if !f.busy && (a.head != none || f.state != closed && a.missing()) {
 			t.Fatalf("flow %d waits, but is not marked so", f.id)
 		}
+		if a.is(skipped) && a.head != none {
+			t.Fatalf("flow %d keeps what nobody needs", f.id)
+		}
 		if a.lost > 0 && f.conn != none {
 			t.Fatalf("flow %d: %d lost bytes not told", f.id, a.lost)
 		}

@@ -53,6 +53,10 @@ func keepAlive(a *stream, seg *Segment) bool {
 func (t *Tracker) place(f *flow, d int, pc *piece) {
 	a, b := &f.dirs[d], &f.dirs[1-d]
 	for pc.len() > 0 && f.state != closed && !t.stopped {
+		if a.is(skipped) { // since room was made for it
+			t.pass(f, d, pc.seq+pc.len())
+			break
+		}
 		if !t.current(f, a, pc) {
 			return
 		}
@@ -190,8 +194,11 @@ func (t *Tracker) advance(f *flow, d int, pc *piece) {
 		a.next += pc.missing
 		a.set(delivered)
 		a.clear(waiting)
-		a.lose(pc.missing)
 		t.stats.CutBytes += int64(pc.missing)
+		if a.is(skipped) {
+			return // since its data was handed over
+		}
+		a.lose(pc.missing)
 		t.tell(f, d, pc.at, parse.Chunk{})
 	}
 }

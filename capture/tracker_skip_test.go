@@ -47,6 +47,29 @@ func TestSkip(t *testing.T) {
 	}
 }
 
+// TestSkipInFullBuffers: what is handed over to make room for a segment has its
+// stream skipped. Nothing may be kept of it then: no room would come of that.
+func TestSkipInFullBuffers(t *testing.T) {
+	const blocks = 4
+	trk := NewTracker(Limits{FlowBytes: blocks * blockSize, TotalBytes: blocks * blockSize}, nil, nil)
+	trk.Emit(func(ch parse.Chunk) bool {
+		trk.Skip(ch.Conn, ch.From)
+		return true
+	})
+	at := int64(1e18)
+	for n := range 3 { // as many flows, which all need the room of one
+		c := numbered(n)
+		trk.Segment(at, &Segment{Tuple: c, Seq: 99, Flags: FlagSYN})
+		trk.Segment(at, &Segment{Tuple: c.Reverse(), Seq: 499, Ack: 100, Flags: FlagSYN | FlagACK})
+		for i := range uint32(3 * blocks) {
+			trk.Segment(at, &Segment{Tuple: c, Seq: 200 + 2*i, Ack: 500, Flags: FlagACK | FlagPSH, Payload: []byte("x")})
+		}
+	}
+	checkSound(t, trk)
+	trk.Flush(parse.CaptureEnd)
+	checkEmpty(t, trk)
+}
+
 // TestSkipNobody: a number that is not in use, as after the end of a connection.
 func TestSkipNobody(t *testing.T) {
 	s := newScript(t, Limits{})
