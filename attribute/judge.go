@@ -77,10 +77,17 @@ var rules = []rule{
 // The first handshake and what came later on the connection are weighed apart:
 // a request in either is a yes. A no stands for the whole connection as far as
 // it was captured.
-func Judge(h *parse.Handshake) Verdict { return judge(h, rules) }
+func Judge(h *parse.Handshake) Verdict { return judge(newView(h), rules) }
 
-func judge(h *parse.Handshake, rules []rule) Verdict {
-	v := newView(h)
+// Bench judges many connections, one after the other, in the same memory. The
+// zero value is ready.
+type Bench struct{ view view }
+
+// Judge is [Judge].
+func (b *Bench) Judge(h *parse.Handshake) Verdict { return judge(b.view.look(h), rules) }
+
+func judge(v *view, rules []rule) Verdict {
+	h := v.Handshake
 	first := weigh(v, rules, InHandshake)
 	later := weigh(v, rules, InRenegotiation)
 	if len(later.evidence) == 0 && later.reason == "" {

@@ -207,7 +207,7 @@ func TestJudge(t *testing.T) {
 				t.Fatalf("rests on %+v, want %s", got.Evidence, tt.rule)
 			}
 			without := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.name == tt.rule })
-			if again := judge(h, without); len(again.Evidence) > 0 && again.Evidence[0].Rule == tt.rule {
+			if again := judge(newView(h), without); len(again.Evidence) > 0 && again.Evidence[0].Rule == tt.rule {
 				t.Errorf("the verdict does not change without %s", tt.rule)
 			}
 		})
@@ -220,7 +220,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 	for i, r := range rules {
 		without := slices.Delete(slices.Clone(rules), i, i+1)
 		if !slices.ContainsFunc(judgeCases, func(tt judgeCase) bool {
-			return judge(script(t, tt.script), without).Asked != tt.asked
+			return judge(newView(script(t, tt.script)), without).Asked != tt.asked
 		}) {
 			t.Errorf("no scenario needs %s", r.name)
 		}

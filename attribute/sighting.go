@@ -13,19 +13,19 @@ import (
 // the client's are recognised by the server's alone.
 
 // maxSightings is how many connections are remembered to recognise others: the
-// latest ones, about 3 MiB.
+// latest ones, about 2 MiB.
 const maxSightings = 1 << 14
 
 // mark is what the sightings of one connection share.
 type mark struct {
 	random [16]byte // of the client, enough of it to be unique
 	server bool     // it is the server's, as no ClientHello was read
-	ends   [2]netip.AddrPort
+	ends   uint64   // their digest: it need only tell apart what has the same random
 }
 
 // markOf returns the mark of a connection, ok false if it has none.
 func markOf(c *Connection) (m mark, ok bool) {
-	m.ends = [2]netip.AddrPort{c.Client, c.Server}
+	m.ends = digestOf(c.Client)*3 + digestOf(c.Server)
 	switch {
 	case c.ClientHello != nil:
 		copy(m.random[:], c.ClientHello.Random[:])
@@ -37,9 +37,17 @@ func markOf(c *Connection) (m mark, ok bool) {
 }
 
 // key makes a mark findable; others may have the same one.
-func (m *mark) key() uint64 {
-	ports := uint64(m.ends[0].Port())<<16 | uint64(m.ends[1].Port())
-	return binary.LittleEndian.Uint64(m.random[:]) ^ ports<<32
+func (m *mark) key() uint64 { return binary.LittleEndian.Uint64(m.random[:]) ^ m.ends }
+
+// digestOf mixes an address and port (FNV-1a over words).
+func digestOf(a netip.AddrPort) uint64 {
+	const prime = 1099511628211
+	b := a.Addr().As16()
+	d := uint64(14695981039346656037)
+	for _, w := range [...]uint64{binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:]), uint64(a.Port())} {
+		d = (d ^ w) * prime
+	}
+	return d
 }
 
 // sighting is a connection as it was counted.
@@ -65,10 +73,16 @@ func sightingOf(c *Connection) sighting {
 
 // sightings remembers connections by what makes them recognisable.
 type sightings struct {
-	at   map[uint64]int32 // index in ring, by key
-	ring []remembered
+	at   map[uint64]int32 // place in ring, by key
+	ring []*[ringBlock]remembered
+	n    int // how many are remembered
 	next int // where the ring is written next, once it is full
 }
+
+const ringBlock = 256
+
+// place is the i-th of the ring.
+func (s *sightings) place(i int32) *remembered { return &s.ring[i/ringBlock][i%ringBlock] }
 
 type remembered struct {
 	mark
@@ -85,8 +99,8 @@ func (s *sightings) put(c *Connection, now sighting) (before sighting, again boo
 		return sighting{}, false
 	}
 	k := m.key()
-	if i, found := s.at[k]; found && s.ring[i].mark == m {
-		r := &s.ring[i]
+	if i, found := s.at[k]; found && s.place(i).mark == m {
+		r := s.place(i)
 		before = r.sighting
 		again = !before.hello || !now.hello || before.server == now.server
 		switch {
@@ -98,12 +112,16 @@ func (s *sightings) put(c *Connection, now sighting) (before sighting, again boo
 		r.sighting = now
 		return before, again
 	}
-	if len(s.ring) < maxSightings {
-		s.at[k] = int32(len(s.ring))
-		s.ring = append(s.ring, remembered{m, now})
+	if s.n < maxSightings {
+		if s.n%ringBlock == 0 {
+			s.ring = append(s.ring, new([ringBlock]remembered))
+		}
+		s.at[k] = int32(s.n)
+		*s.place(int32(s.n)) = remembered{m, now}
+		s.n++
 		return sighting{}, false
 	}
-	r := &s.ring[s.next]
+	r := s.place(int32(s.next))
 	if old := r.key(); s.at[old] == int32(s.next) {
 		delete(s.at, old)
 	}
@@ -121,13 +139,13 @@ func (s *sightings) correct(c *Connection, now sighting) bool {
 		return true
 	}
 	i, found := s.at[m.key()]
-	if !found || s.ring[i].mark != m {
+	if !found || s.place(i).mark != m {
 		return true // forgotten since
 	}
-	if s.ring[i].id != now.id {
+	if s.place(i).id != now.id {
 		return false
 	}
-	s.ring[i].sighting = now
+	s.place(i).sighting = now
 	return true
 }
 

@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"slices"
 	"time"
 
 	"whoasked/parse"
@@ -17,10 +18,15 @@ type view struct {
 	// first handshake (TLS 1.3: type 23), in order.
 	sealedC, sealedS []parse.Record
 	flight           flight // the client's, TLS 1.3
+
+	records []parse.Record // the memory of sealedC and sealedS
 }
 
-func newView(h *parse.Handshake) *view {
-	v := &view{Handshake: h, client: h.Client, server: h.Client.Other()}
+func newView(h *parse.Handshake) *view { return new(view).look(h) }
+
+// look turns a view to another connection, in the memory it has.
+func (v *view) look(h *parse.Handshake) *view {
+	*v = view{Handshake: h, client: h.Client, server: h.Client.Other(), records: v.records}
 	v.Messages = h.Messages
 	if h.Keys == parse.KeysOpened { // else none is unsealed
 		v.Messages = nil
@@ -41,7 +47,7 @@ func newView(h *parse.Handshake) *view {
 	return v
 }
 
-// sealed sorts the sealed records of a tape by role, in one block of memory.
+// sealed sorts the sealed records of a tape by role, both in v.records.
 func (v *view) sealed(tape []parse.Record) (client, server []parse.Record) {
 	var ofClient, ofServer int
 	for i := range tape {
@@ -53,8 +59,9 @@ func (v *view) sealed(tape []parse.Record) (client, server []parse.Record) {
 			ofServer++
 		}
 	}
-	both := make([]parse.Record, 0, ofClient+ofServer)
-	client, server = both[:0:ofClient], both[ofClient:ofClient:cap(both)]
+	v.records = slices.Grow(v.records[:0], ofClient+ofServer)
+	both := v.records[:ofClient+ofServer]
+	client, server = both[:0:ofClient], both[ofClient:ofClient]
 	for i := range tape {
 		switch {
 		case tape[i].Type != parse.ApplicationData:

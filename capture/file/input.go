@@ -11,11 +11,11 @@ const (
 	// and what a format puts around it.
 	maxRecord = maxPacket + 64<<10
 	// fullBlock is the size of a block once the file has proved to be long.
-	fullBlock = 1 << 20
+	fullBlock = 256 << 10
 	// firstBlock is the size of the first: a small file must not cost much.
 	firstBlock = 64 << 10
 	// maxBlocks is how many full blocks go round.
-	maxBlocks = 4
+	maxBlocks = 3
 )
 
 // block is a piece of the file. Its bytes begin at head, so that the end of

@@ -27,9 +27,9 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	if os.Getenv("GOGC") == "" {
-		// Little lives long, whatever the size of a capture: collecting a little
-		// more often than usual keeps the peak low for next to no time.
-		debug.SetGCPercent(50)
+		// Little lives long, whatever the size of a capture: collecting more often
+		// than usual keeps the peak low for next to no time.
+		debug.SetGCPercent(30)
 	}
 	// The first signal stops the reading, and what is known is still told; then
 	// the usual handling is back, so that a second one ends the program.

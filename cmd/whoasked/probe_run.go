@@ -368,7 +368,7 @@ func (p *probing) take(sum *attribute.Probed, a *probe.Attempt) (*attribute.Conn
 		sum.Fail(failure(a))
 		return nil, nil
 	}
-	c, err := p.line.judge("probe", a.Handshake)
+	c, err := p.line.judge("probe", a.Handshake, new(attribute.Connection))
 	if err != nil || c == nil {
 		return nil, err
 	}

@@ -29,7 +29,9 @@ type line struct {
 	batch int
 
 	conns []*parse.Conn // indexed by Chunk.Conn, nil for none
-	ids   uint64        // given to connections
+	bench attribute.Bench
+	ended attribute.Connection // the one being reported, which nobody keeps
+	ids   uint64               // given to connections
 	tally tally
 }
 
@@ -149,12 +151,13 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, b
 
 // end judges a connection that is over and hands it on.
 func (l *line) end(name string, h *parse.Handshake) error {
-	_, err := l.judge(name, h)
+	_, err := l.judge(name, h, &l.ended)
 	return err
 }
 
-// judge is end, and returns the connection; nil if it is none to look at.
-func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, error) {
+// judge is end. It returns c, which it fills; nil if the connection is none to
+// look at.
+func (l *line) judge(name string, h *parse.Handshake, c *attribute.Connection) (*attribute.Connection, error) {
 	if !h.TLS {
 		if h.QUIC != nil {
 			l.tally.quic++
@@ -164,7 +167,7 @@ func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, er
 		return nil, nil
 	}
 	l.tally.keyed(h)
-	c := &attribute.Connection{Capture: name, Handshake: h}
+	*c = attribute.Connection{Capture: name, Handshake: h}
 	c.Client, c.Server = ends(h)
 	if !l.keep.keeps(c) {
 		l.tally.filtered++
@@ -172,7 +175,7 @@ func (l *line) judge(name string, h *parse.Handshake) (*attribute.Connection, er
 	}
 	c.Hop = l.hops.Name(c.Server, serverName(h), leaf(h))
 	c.ClientHop = l.hops.Host(c.Client.Addr())
-	c.Verdict = attribute.Judge(h)
+	c.Verdict = l.bench.Judge(h)
 	l.ids++
 	c.ID = l.ids
 	l.tally.count(l.book.Add(c))

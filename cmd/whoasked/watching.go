@@ -32,6 +32,7 @@ type watching struct {
 	files   *evidence.Keeper                // nil for none
 
 	mu      sync.Mutex
+	bench   attribute.Bench
 	hops    attribute.Hops
 	keep    filter
 	conns   []*watched // indexed by Chunk.Conn, nil for none
@@ -203,7 +204,7 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 	if c.left {
 		return
 	}
-	v := attribute.Judge(h)
+	v := w.bench.Judge(h)
 	if c.told != nil && same(c.told, &v) || v.Asked == attribute.Unknown && h.End == parse.Open {
 		return // what is unknown yet, as in the middle of a renegotiation, may still be told
 	}
@@ -314,7 +315,7 @@ func (w *watching) silent(c *watched, now time.Time) {
 		return // what is missing may be the client's answer
 	}
 	h.Last = now
-	if v := attribute.Judge(&h); v.Asked == attribute.Yes && v.Reply == attribute.ReplyStalled {
+	if v := w.bench.Judge(&h); v.Asked == attribute.Yes && v.Reply == attribute.ReplyStalled {
 		delete(w.waiting, c)
 		w.answer(c, &h)
 	}
