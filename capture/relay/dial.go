@@ -121,7 +121,7 @@ func (d *Dial) one(ctx context.Context, g *guard, c *client, t Target, to netip.
 		return upstream{}, err
 	}
 	dialer := net.Dialer{
-		KeepAlive: -1, // set by socketOptions
+		KeepAlive: -1, // set by the sweeper
 		Control:   func(_, _ string, c syscall.RawConn) error { return control(c, socketOptions) },
 	}
 	if d.KeepSource {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,7 +13,7 @@ import (
 // Listen opens a socket for an entry.
 func Listen(ctx context.Context, address string, way Way) (*net.TCPListener, error) {
 	lc := net.ListenConfig{
-		KeepAlive: -1, // set by socketOptions, once
+		KeepAlive: -1, // set here, once
 		Control: func(network, _ string, c syscall.RawConn) error {
 			return control(c, func(fd uintptr) error {
 				if way.Transparent {
@@ -20,7 +21,7 @@ func Listen(ctx context.Context, address string, way Way) (*net.TCPListener, err
 						return fmt.Errorf("no right to take connections to other addresses: %w", err)
 					}
 				}
-				return socketOptions(fd)
+				return errors.Join(socketOptions(fd), keepAlive(fd))
 			})
 		},
 	}

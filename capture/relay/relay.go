@@ -76,6 +76,10 @@ func New(o Options) *Relay {
 	return r
 }
 
+// gather is how long what was tapped gathers on a busy relay: waking the consumer
+// for each chunk costs more than parsing it.
+const gather = 2 * time.Millisecond
+
 // Chunks accepts and forwards until ctx is done, then accepts no more and goes
 // on until the connections have ended, at most Limits.Drain. Its errors are
 // [*Trouble].
@@ -84,11 +88,17 @@ func (r *Relay) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 		work, abort := context.WithCancel(context.WithoutCancel(ctx))
 		defer abort()
 		gone := r.start(ctx, work, abort)
+		var latest time.Time
 		for {
+			if early := gather - time.Since(latest); early > 0 {
+				time.Sleep(early)
+			}
 			b := r.tap.take()
+			latest = time.Now()
 			if b == nil {
 				select {
 				case <-r.tap.wake:
+					latest = time.Time{} // it was quiet: the first answer need not wait
 					continue
 				case <-gone:
 				}

@@ -31,9 +31,11 @@ type session struct {
 
 	seen   int64 // of moved, by the sweeper
 	seenAt time.Time
+	lasts  bool // the sweeper has seen it before
 
 	mu      sync.Mutex
 	broken  [2]bool // by Side: writing to it failed, so that it has reset
+	half    bool    // one direction has been closed
 	cause   parse.End
 	causeBy parse.Side
 }
@@ -88,14 +90,17 @@ func (s *session) forward(from parse.Side) {
 // closed passes on that a side has closed its direction (half-close).
 func (s *session) closed(from parse.Side) {
 	s.mu.Lock()
-	broken := s.broken[from]
+	broken, last := s.broken[from], s.half
+	s.half = true
 	s.mu.Unlock()
 	if broken {
 		s.reset(from, syscall.ECONNRESET)
 		return
 	}
 	s.r.tap.fin(s, from)
-	_ = s.conns[from.Other()].CloseWrite() // fails if that end has gone; then its own direction tells
+	if !last { // else finish closes it altogether
+		_ = s.conns[from.Other()].CloseWrite() // fails if that end has gone; then its own direction tells
+	}
 }
 
 func (s *session) setBroken(side parse.Side) {
@@ -170,6 +175,12 @@ func (s *session) finish() {
 // silent reports whether nothing has moved for a time. Only the sweeper calls
 // it.
 func (s *session) silent(now time.Time, limit time.Duration) bool {
+	if !s.lasts { // most end before, and need no keep-alives to the server
+		s.lasts = true
+		if raw, err := s.conns[parse.Accepter].SyscallConn(); err == nil {
+			_ = control(raw, keepAlive)
+		}
+	}
 	if moved := s.moved.Load(); moved != s.seen {
 		s.seen, s.seenAt = moved, now
 		return false

@@ -12,10 +12,14 @@ import (
 // listening socket are inherited by what it accepts.
 //
 // A byte sent as urgent (RFC 9293 §3.8.5) stays in the stream, in its place;
-// that it was urgent is not passed on. Keep-alives find ends that have vanished.
+// that it was urgent is not passed on.
 func socketOptions(fd uintptr) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+}
+
+// keepAlive has the kernel find out when the other end has vanished.
+func keepAlive(fd uintptr) error {
 	for _, o := range []struct{ level, name, value int }{
-		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},

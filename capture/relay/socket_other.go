@@ -11,6 +11,8 @@ import (
 // socketOptions leaves connections as the system makes them.
 func socketOptions(uintptr) error { return nil }
 
+func keepAlive(uintptr) error { return nil }
+
 // awaitSent is for systems that tell what a peer has not acknowledged yet.
 func awaitSent(*net.TCPConn, time.Duration) {}
 

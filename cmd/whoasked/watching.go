@@ -188,7 +188,9 @@ func (w *watching) end(c *watched) {
 	case h.TLS:
 		w.told.tls++
 		w.tally.keyed(h)
-		w.answer(c, h)
+		if !c.settled { // else the end changes nothing
+			w.answer(c, h)
+		}
 	case h.QUIC != nil:
 		w.tally.quic++
 	default:
