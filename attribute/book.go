@@ -56,7 +56,7 @@ func (b *Book) Add(c *Connection) Counted {
 		}
 	}
 	b.count(key, c, &now, &before, again)
-	if c.Verdict.Asked == Yes && (!again || before.asked != Yes) && Browser(c.Handshake) != "" && !c.DTLS { // WebRTC shows no dialog
+	if c.Verdict.Asked == Yes && (!again || before.asked != Yes) && browses(c) {
 		b.watch(key, c)
 	}
 	return out
@@ -74,10 +74,16 @@ func (b *Book) Correct(c *Connection, before *Verdict) bool {
 	b.count(key, c, &now, &was, true)
 	if c.Verdict.Asked != Yes {
 		b.unwatch(key, c)
-	} else if Browser(c.Handshake) != "" && !c.DTLS {
+	} else if browses(c) {
 		b.watch(key, c)
 	}
 	return true
+}
+
+// browses reports whether a connection is of a browser that shows a dialog when
+// it is asked. WebRTC shows none, and a log-on to a network is no browser's.
+func browses(c *Connection) bool {
+	return Browser(c.Handshake) != "" && !c.DTLS && c.Method == ""
 }
 
 func endpointOf(c *Connection) endpoint {

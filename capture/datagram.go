@@ -86,24 +86,30 @@ func (t *Tracker) Datagram(at int64, seg *Segment) bool {
 }
 
 // mayName tells the datagrams that can name their connection, a long header of
-// QUIC or a handshake record of DTLS, from the bulk of data.
+// QUIC, a handshake record of DTLS, or a reset of OpenVPN, from the bulk of data.
 func mayName(b []byte) bool {
-	const long, handshake = 0x80, 22
-	return len(b) > 0 && (b[0]&long != 0 || b[0] == handshake)
+	const (
+		long, handshake           = 0x80, 22
+		softReset, reset, withKey = 3, 7, 10 // over the key id
+	)
+	if len(b) == 0 {
+		return false
+	}
+	op := b[0] >> 3
+	return b[0]&long != 0 || b[0] == handshake || op == softReset || op == reset || op == withKey
 }
 
 // begunAgain takes note of the names that end d used, and reports whether they
 // begin another connection.
 func (s *session) begunAgain(n parse.Names, d int) bool {
 	known := func(name uint64) bool { return slices.Contains(s.names[:], name) }
-	if n.Fresh && d == int(s.opener) {
-		if !known(n.To) {
-			if s.naming > 0 {
-				return true
-			}
-			s.name(n.To)
+	if n.Fresh && (n.Mutual || d == int(s.opener)) {
+		if known(n.To) {
+			return false
 		}
-		return false
+		again := s.naming > 0 || n.Mutual
+		s.name(n.To)
+		return again
 	}
 	if n.From != 0 && d != int(s.opener) && !known(n.From) {
 		s.name(n.From)

@@ -1,6 +1,10 @@
 package capture
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"whoasked/parse"
+)
 
 // IP protocol numbers the decoder walks itself.
 const (
@@ -162,6 +166,10 @@ func (d *Decoder) udp(data []byte, at place, seg *Segment) Outcome {
 	}
 	if looksVXLAN(data[header:], at.cut) {
 		return d.open(vxlan, data[header:], at, seg)
+	}
+	if dst == openVPNPort && !parse.ControlsOpenVPN(data[header:]) {
+		d.stats.Opaque[opaqueOpenVPN]++
+		return NotTCP
 	}
 	d.look(dst, data[header:], at.cut)
 	// A length of 0 is that of a jumbogram (RFC 2675 §4); one beyond the packet

@@ -48,7 +48,6 @@ var (
 	}
 	// udpTunnels is by destination port.
 	udpTunnels = map[uint16]peel{
-		1194:  opaque(opaqueOpenVPN),
 		1701:  l2tp,
 		2152:  gtpu,
 		3544:  teredo,

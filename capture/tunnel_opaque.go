@@ -19,7 +19,7 @@ const (
 var opaqueNames = [numOpaques]string{
 	opaqueESP:       "IPsec (ESP)",
 	opaqueWireGuard: "WireGuard",
-	opaqueOpenVPN:   "OpenVPN",
+	opaqueOpenVPN:   "data of OpenVPN",
 	opaqueCAPWAP:    "CAPWAP over DTLS",
 	opaqueMACsec:    "MACsec",
 	opaquePPP:       "encrypted or compressed PPP",
@@ -27,6 +27,10 @@ var opaqueNames = [numOpaques]string{
 }
 
 func (k opaqueKind) String() string { return opaqueNames[k] }
+
+// openVPNPort is where servers of OpenVPN listen. Its control channel, which
+// carries TLS, is read as any datagram.
+const openVPNPort = 1194
 
 // opaque counts a packet that cannot be looked into.
 func opaque(kind opaqueKind) peel {

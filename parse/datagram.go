@@ -23,15 +23,21 @@ func OpeningOf(b []byte) Opening {
 	case b[0]&quicLong != 0:
 		return quicOpening(b)
 	}
-	return dtlsOpening(b)
+	if v := dtlsOpening(b); v != NoOpening {
+		return v
+	}
+	return openvpnOpening(b)
 }
 
 // Names are what a datagram calls its connection by: connection IDs of QUIC,
-// the client random of DTLS, hashed; 0 for none.
+// the client random of DTLS, the session id or key id of OpenVPN, hashed; 0 for
+// none.
 type Names struct {
 	From, To uint64
 	// Fresh: it is a client's first, and To a name that the client has chosen.
 	Fresh bool
+	// Mutual: it is fresh, whichever side it comes from.
+	Mutual bool
 }
 
 // NamesIn reads the names in a datagram, by which one flow that carries several
@@ -50,7 +56,10 @@ func NamesIn(b []byte) (n Names) {
 		return n
 	}
 	r, _, ok := readDTLSRecord(dtlsBody(b))
-	if !ok || r.epoch != 0 || r.typ != HandshakeRecord {
+	if !ok {
+		return openvpnNames(b)
+	}
+	if r.epoch != 0 || r.typ != HandshakeRecord {
 		return n
 	}
 	const random = 2 + 32 // behind the version
@@ -73,7 +82,7 @@ func hashName(b []byte) uint64 {
 }
 
 // Transport names what carries the connection's TLS: "tcp", "quic", "udp" for
-// DTLS, "eapol" or "radius".
+// DTLS or OpenVPN, "eapol" or "radius".
 func (h *Handshake) Transport() string {
 	switch {
 	case h.QUIC != nil:
@@ -93,6 +102,7 @@ type datagrams struct {
 	quic *quicReader
 	dtls *dtlsReader
 	eap  *eapReader
+	vpn  *openvpnReader // also of packets that TCP carries
 }
 
 // datagram takes one datagram. A flow carries one protocol, which the first
@@ -105,6 +115,8 @@ func (c *Conn) datagram(ch *Chunk) {
 			c.grams.eap = &eapReader{c: c}
 		case ch.Data[0]&quicLong != 0:
 			c.grams.quic = newQUICReader(c)
+		case dtlsOpening(ch.Data) == NoOpening && openvpnOpening(ch.Data) != NoOpening:
+			c.grams.vpn = newOpenVPNReader(c)
 		default:
 			c.grams.dtls = newDTLSReader(c)
 		}
@@ -114,6 +126,8 @@ func (c *Conn) datagram(ch *Chunk) {
 		g.eap.packet(ch.From, ch.Data, ch.Lost)
 	case g.quic != nil:
 		g.quic.datagram(ch.From, ch.Data)
+	case g.vpn != nil:
+		g.vpn.packet(ch.From, ch.Data, ch.Lost)
 	default:
 		g.dtls.datagram(ch.From, ch.Data)
 	}
@@ -127,5 +141,7 @@ func (g *datagrams) finish() {
 		g.quic.finish()
 	case g.dtls != nil:
 		g.dtls.finish()
+	case g.vpn != nil:
+		g.vpn.finish()
 	}
 }

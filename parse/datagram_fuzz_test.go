@@ -14,6 +14,10 @@ func FuzzDatagrams(f *testing.F) {
 		01 15 16fefd0001000000000000 0008 0102030405060708`))
 	f.Add(uint8(EAPOL), unhex(f, `01 06 01 07 0006 0d20 00 08 02 07 0008 0d00 1603 01 08 01 08 0008 0d40 1603`))
 	f.Add(uint8(RADIUS), unhex(f, `01 0c 01 07 000c 37 90 0000000400 01`))
+	// OpenVPN: resets, a piece of the stream out of turn, one that acknowledges.
+	f.Add(uint8(UDP), unhex(f, `00 0e 380102030405060708 00 00000000 01 1a 401112131415161718 01 00000000 0102030405060708 00000000
+		00 16 200102030405060708 00 00000002 0000020303010203 00 23 200102030405060708 01 00000000 1112131415161718 00000001
+		160303000401000000`))
 	p := NewParser(Options{Fingerprints: true, Keys: NewKeys()})
 	p.opts.Keys.Growing = true
 	f.Fuzz(func(t *testing.T, proto uint8, script []byte) {
@@ -53,6 +57,13 @@ func checkDatagrams(t *testing.T, c *Conn) {
 				if x := &q.crypto[level][s]; x.held > maxSorterHeld || len(x.runs) > maxSorterRuns {
 					t.Fatalf("%d bytes in %d runs", x.held, len(x.runs))
 				}
+			}
+		}
+	}
+	if v := c.grams.vpn; v != nil {
+		for s := range v.sides {
+			if n := len(v.sides[s].waiting); n > maxOpenVPNWaiting {
+				t.Fatalf("%d messages wait", n)
 			}
 		}
 	}

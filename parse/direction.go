@@ -17,8 +17,8 @@ const (
 	// maxRecord is the largest length a record header may claim: 2^14 plus the
 	// expansion that RFC 5246 §6.2.3 allows.
 	maxRecord = 1<<14 + 2048
-	// maxHeld bounds what hunting keeps back; a hello in the SSL 2.0 layout is
-	// the longest.
+	// maxHeld bounds what hunting keeps back of TLS; a hello in the SSL 2.0 layout
+	// is the longest.
 	maxHeld = 2 + 1024
 
 	headerLen    = 5
@@ -66,6 +66,7 @@ type direction struct {
 	due    bool      // while hunting: a preamble says that TLS may begin here
 	found  bool      // a sign of TLS was found
 	tds    tdsPacket
+	vpn    openvpnFrames
 }
 
 // candidate is a record header found while hunting; a second header right
@@ -79,11 +80,21 @@ type candidate struct {
 // feed takes bytes in stream order.
 func (d *direction) feed(data []byte) {
 	for len(data) > 0 {
-		if d.tds.on {
+		switch {
+		case d.tds.on:
 			data = d.unwrap(data)
-		} else {
+		case d.vpn.on:
+			data = d.unframe(data)
+		default:
 			data = d.step(data)
 		}
+	}
+}
+
+// feedInner takes bytes that were carried in packets.
+func (d *direction) feedInner(data []byte) {
+	for len(data) > 0 {
+		data = d.step(data)
 	}
 }
 
@@ -227,11 +238,25 @@ func (d *direction) lose(n int) {
 	if d.c.heard != nil && !d.found {
 		d.c.heard.missed(d.from)
 	}
-	if d.tds.on {
+	switch {
+	case d.tds.on:
 		d.loseWrapped(n)
-		return
+	case d.vpn.on:
+		d.loseFramed(n)
+	default:
+		d.loseInner(n)
 	}
-	d.loseInner(n)
+}
+
+// loseUnknown takes note of missing bytes that were carried in packets, whose
+// number nothing tells.
+func (d *direction) loseUnknown() {
+	const more = 1 << 30 // than any record
+	d.fresh, d.due = false, false
+	if d.c.heard != nil && !d.found {
+		d.c.heard.missed(d.from)
+	}
+	d.loseInner(more)
 }
 
 // loseInner takes note of missing bytes that are no packet headers.

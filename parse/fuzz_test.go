@@ -20,6 +20,9 @@ func FuzzConn(f *testing.F) {
 		f.Add(script, uint8(3))
 	}
 	f.Add([]byte("\x00\x05hello\x01\x10\x16\x03\x03\x00\x04\x0e\x00\x00\x00\x14\x03\x03\x00\x01\x01\x02"), uint8(1))
+	// OpenVPN: resets, a piece of the stream, data, and a loss.
+	f.Add(unhex(f, `00 10 000e 380102030405060708 00 00000000 01 1c 001a 401112131415161718 01 00000000 0102030405060708 00000000
+		00 19 0017 200102030405060708 00 00000001 160303000401000000 00 05 0003 48ffff 02 02 00 04 0003 4800`), uint8(2))
 	p := NewParser(Options{})
 	f.Fuzz(func(t *testing.T, script []byte, size uint8) {
 		var chunks []Chunk

@@ -35,9 +35,12 @@ type Handshake struct {
 	// by HTTP CONNECT or SOCKS, as it was written there; empty for none.
 	Target string
 
-	// Method is the EAP method that TLS runs in: "eap-tls", "peap", "eap-ttls" …,
-	// empty outside of EAP.
+	// Method is what TLS runs in to log on to a network: the EAP method, "eap-tls",
+	// "peap", "eap-ttls" …, or "openvpn"; empty outside of these.
 	Method string
+	// Covered is set where TLS is encrypted once more with a key that does not come
+	// from it, so that nothing of it shows: OpenVPN with tls-crypt.
+	Covered bool
 	// QUIC is nil unless the connection is QUIC; DTLS unless it is DTLS.
 	QUIC *QUICFacts
 	DTLS bool

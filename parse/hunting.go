@@ -233,6 +233,9 @@ func (d *direction) opening(b []byte) ([]byte, sign) {
 	if d.c.h.Midstream && !d.due {
 		return b, signNo
 	}
+	if v := d.openingOpenVPN(b); v != signNo {
+		return b, v
+	}
 	if b[0] == byte(HandshakeRecord) {
 		if len(b) < headerLen+1 {
 			if len(b) >= 2 && b[1] != 3 {

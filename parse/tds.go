@@ -73,9 +73,7 @@ func (d *direction) unwrap(data []byte) []byte {
 	if p.left > 0 {
 		n := min(p.left, len(data))
 		p.left -= n
-		for payload := data[:n]; len(payload) > 0; {
-			payload = d.step(payload)
-		}
+		d.feedInner(data[:n])
 		return data[n:]
 	}
 	if p.hdrN == 0 && data[0] != tdsPreLogin && data[0] != tdsTabular {
@@ -91,9 +89,7 @@ func (d *direction) unwrap(data []byte) []byte {
 	p.hdrN = 0
 	if !tdsPlausible(p.hdr[:], p.hdr[0]) {
 		p.on, p.was = false, true
-		for hdr := p.hdr[:]; len(hdr) > 0; {
-			hdr = d.step(hdr)
-		}
+		d.feedInner(p.hdr[:])
 		return data
 	}
 	if p.hdr[0] == tdsTabular && d.found && d.mode == synced && d.atBoundary() {

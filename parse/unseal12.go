@@ -35,7 +35,7 @@ func (c *Conn) hello(e *Event, body []byte) {
 	if k := c.p.opts.Keys; k == nil || k.version == 0 && !k.Growing {
 		return
 	}
-	if c.h.Flow.Proto == UDP {
+	if c.h.QUIC != nil || c.h.DTLS {
 		return // QUIC opens its packets by itself, DTLS none
 	}
 	if c.un == nil {

@@ -142,8 +142,12 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 	if proof := t.proofs[key]; proof != nil {
 		p.field("How we know", proof.because(!told.sealed)...)
 		told.sealed = told.sealed || proof.basis == attribute.Inferred
-		if proof.method != "" {
-			p.field("What for", logOn+", by "+strings.ToUpper(proof.method))
+		switch proof.method {
+		case "":
+		case "openvpn":
+			p.field("What for", logOn(proof.method))
+		default:
+			p.field("What for", logOn(proof.method)+", by "+strings.ToUpper(proof.method))
 		}
 		if text := proof.later(); text != "" {
 			p.field("When", text)

@@ -20,7 +20,7 @@ type proof struct {
 	reply    [attribute.ReplyNone + 1]int
 	required [attribute.Yes + 1]int
 
-	method string // of EAP, empty outside of it
+	method string // of the log-on, empty where it is none
 
 	// Of the first request that was read.
 	read  bool

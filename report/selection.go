@@ -43,6 +43,8 @@ func newRow(c *attribute.Connection) row {
 		switch {
 		case c.QUIC != nil:
 			r.version += " QUIC"
+		case c.Method == "openvpn":
+			r.version += " OpenVPN"
 		case c.Method != "":
 			r.version += " EAP"
 		}

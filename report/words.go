@@ -21,15 +21,21 @@ func endpointName(hop string, a netip.AddrPort) string {
 	return printable(hop) + " (" + parse.EndName(a) + ")"
 }
 
-// logOnWords says of a request inside EAP that it is about the network.
+// logOn says what a request is about whose TLS runs in such a method.
+func logOn(method string) string {
+	if method == "openvpn" {
+		return "a VPN log-on (OpenVPN), not a web prompt"
+	}
+	return "a network log-on (802.1X), not a web prompt"
+}
+
+// logOnWords says of a request that it is no web prompt, where it is none.
 func logOnWords(c *attribute.Connection) string {
 	if c.Method == "" {
 		return ""
 	}
-	return ": " + logOn
+	return ": " + logOn(c.Method)
 }
-
-const logOn = "a network log-on (802.1X), not a web prompt"
 
 // plural writes a number with its noun; the plural ends in s.
 func plural(n int, noun string) string {

@@ -23,7 +23,7 @@ func (l *line) notes() []capture.Note {
 			Text: fmt.Sprintf("%s did not pass the filters and played no part", count(t.filtered, "TLS connection")),
 		})
 	}
-	if t.judged() == 0 && t.filtered == 0 && t.quic == 0 {
+	if t.judged() == 0 && t.filtered == 0 && t.quic == 0 && t.covered == 0 {
 		out = append(out, l.noTLS())
 	}
 	if t.quic > 0 {
@@ -31,6 +31,13 @@ func (l *line) notes() []capture.Note {
 			Kind: "quic-hidden", Count: t.quic,
 			Text: fmt.Sprintf("%s could not be told, because QUIC hides the handshake", count(t.quic, "QUIC connection")),
 			Hint: "switch QUIC off in the browser, so that it uses TCP, and capture again; or hand over the session's keys with --keylog",
+		})
+	}
+	if t.covered > 0 {
+		out = append(out, capture.Note{
+			Kind: "openvpn-hidden", Count: t.covered,
+			Text: fmt.Sprintf("%s could not be told, because the handshake is encrypted with a key that both ends hold (tls-crypt)", count(t.covered, "OpenVPN connection")),
+			Hint: "the server's configuration tells: it asks every client for a certificate unless verify-client-cert says none",
 		})
 	}
 	if again := l.book.Again(); again > 0 {

@@ -38,6 +38,7 @@ type line struct {
 // tally counts connections that have ended.
 type tally struct {
 	plain    int64 // carried no TLS
+	covered  int64 // of OpenVPN, with TLS encrypted once more
 	quic     int64 // of QUIC, whose answer is unknown or whose packets could not be opened
 	filtered int64 // left out by the filter
 	asked    int64
@@ -159,9 +160,12 @@ func (l *line) end(name string, h *parse.Handshake) error {
 // look at.
 func (l *line) judge(name string, h *parse.Handshake, c *attribute.Connection) (*attribute.Connection, error) {
 	if !h.TLS {
-		if h.QUIC != nil {
+		switch {
+		case h.QUIC != nil:
 			l.tally.quic++
-		} else {
+		case h.Covered:
+			l.tally.covered++
+		default:
 			l.tally.plain++
 		}
 		return nil, nil
