@@ -191,7 +191,7 @@ func (b *Book) Askers() []Asker {
 }
 
 // Due returns the dialogs that have ended by now, and those that have just been
-// found to be open; the latter come again once they end. It forgets what is told,
+// found to be open, or may be; the latter come again once they end. It forgets what is told,
 // and, before there are too many of them, the askers heard of least recently: a
 // Book that is asked every few seconds may be in use for as long as one likes.
 func (b *Book) Due(now time.Time) []Prompt {
@@ -202,8 +202,9 @@ func (b *Book) Due(now time.Time) []Prompt {
 			prompts = append(prompts, b.flush(v)...)
 		case !of.told && of.showing(now):
 			of.told = true
-			all := v.prompts(of.sights)
-			if last := len(all) - 1; last >= 0 && all[last].Outcome == OutcomeOpen {
+			all, _ := v.prompts(of.sights)
+			if last := len(all) - 1; last >= 0 && all[last].Outcome <= OutcomeOpen {
+				all[last].Page = b.pages.before(&all[last])
 				prompts = append(prompts, all[last])
 			}
 		}

@@ -72,7 +72,12 @@ func sometimesCauses() []CauseRow {
 			ID: "cached-choice", Group: sometimes, Title: "The browser answers by itself",
 			Who: "the same endpoint", Strength: Shown,
 			seen: func(s *suspect) (string, bool) {
-				return fmt.Sprintf("a browser answered too fast for a person %s", plural(s.Traits.Unshown, "time")), s.Traits.Unshown > 0
+				quick := s.Traits.Unshown
+				if s.Prompts == 0 {
+					return fmt.Sprintf("a browser answered too fast for a person %s", plural(quick, "time")), quick > 0
+				}
+				quick += s.Traits.Straight
+				return fmt.Sprintf("a browser showed its dialog %s, and answered too fast for a person %s", plural(s.Prompts, "time"), plural(quick, "time")), quick > 0
 			},
 			Because: "Browsers remember a choice, also that of no certificate, until they are closed; and if no certificate in the store fits, there is no dialog either. So the same request shows to some people, sometimes.",
 			Fix:     []string{"Nothing is to be changed for it: it is the request that has to go, not the dialog."},

@@ -74,7 +74,7 @@ func (j *Joined) again(p *Prompt, at map[uint64]place, prompts []Prompt, ends []
 // forget takes a prompt from the counts of its asker.
 func forget(askers []Asker, p *Prompt) {
 	for i := range askers {
-		if a := &askers[i]; a.Addr == p.AskedBy && a.SNI == p.SNI && p.Outcome != OutcomeNoneShown {
+		if a := &askers[i]; a.Addr == p.AskedBy && a.SNI == p.SNI && p.Outcome.Shown() {
 			a.Prompts = max(a.Prompts-1, 0)
 		}
 	}

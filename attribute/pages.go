@@ -52,7 +52,7 @@ func (v pages) note(c *Connection) {
 func (v pages) before(p *Prompt) string {
 	var best page
 	for _, x := range v[p.Client] {
-		gap := p.Opened.Sub(x.at)
+		gap := p.began.Sub(x.at)
 		if x.sni != p.SNI && gap >= 0 && gap <= aside && x.at.After(best.at) {
 			best = x
 		}

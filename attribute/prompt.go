@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// A browser that is asked for a certificate drops the connection (Chromium, and
-// Firefox where it only speculated) or holds it in silence (Firefox), shows its
-// dialog, and answers on a new connection or the held one. One dialog is thus
-// several connections. If the answer follows at once, no person was asked: no
-// certificate in the store matched, or the choice was remembered.
+// Chromium drops a connection that asks, shows its dialog if a request waits for
+// the connection, and answers on a new one. Firefox drops it only where none does,
+// as it connected in advance; else it holds it in silence while its dialog is up,
+// and answers on it. One dialog is thus several connections. If the answer
+// follows at once, no person was asked: no certificate in the store matched, or
+// the choice was remembered.
 
 const (
 	// atOnce is the longest a browser takes to answer by itself, and less than a
@@ -23,11 +24,15 @@ const (
 	forgotten = 10 * time.Minute
 )
 
-// visitor is one browser's machine at one endpoint.
+// visitor is one browser of a machine at one endpoint.
 type visitor struct {
-	client netip.Addr
+	client  netip.Addr
+	browser string
 	endpoint
 }
+
+// holds reports whether the browser holds the connection that its dialog is for.
+func (v *visitor) holds() bool { return v.browser == firefox }
 
 // sight is one asked connection of a visitor, as far as prompts go.
 type sight struct {
@@ -35,7 +40,14 @@ type sight struct {
 	start          time.Time
 	asked, reacted time.Time
 	reply          Reply
+	when           When
 }
+
+// used: a request of HTTP was sent before, so it was not made in advance.
+func (s *sight) used() bool { return s.when != InHandshake }
+
+// idle reports whether nothing waited for a connection that was dropped.
+func (v *visitor) idle(s *sight) bool { return v.holds() && s.reply == ReplyDropped && !s.used() }
 
 // visit is what is remembered of one visitor.
 type visit struct {
@@ -55,8 +67,9 @@ const grace = 2 * time.Second
 // watch remembers an asked connection of a browser, or corrects what it
 // remembers of it.
 func (b *Book) watch(key endpoint, c *Connection) {
-	v := visitor{client: c.Client.Addr(), endpoint: key}
-	s := sight{id: c.ID, start: c.Start, asked: c.Verdict.AskedAt, reacted: c.Verdict.ReactedAt, reply: c.Verdict.Reply}
+	v := visitor{client: c.Client.Addr(), browser: Browser(c.Handshake), endpoint: key}
+	s := sight{id: c.ID, start: c.Start, asked: c.Verdict.AskedAt, reacted: c.Verdict.ReactedAt, reply: c.Verdict.Reply,
+		when: c.Verdict.When}
 	of := b.sights[v]
 	if of == nil {
 		of = &visit{}
@@ -77,7 +90,7 @@ func (b *Book) watch(key endpoint, c *Connection) {
 
 // unwatch forgets a connection that was not asked after all.
 func (b *Book) unwatch(key endpoint, c *Connection) {
-	v := visitor{client: c.Client.Addr(), endpoint: key}
+	v := visitor{client: c.Client.Addr(), browser: Browser(c.Handshake), endpoint: key}
 	of := b.sights[v]
 	if of == nil {
 		return
@@ -136,19 +149,25 @@ func (v *visit) showing(now time.Time) bool {
 func (b *Book) flush(v visitor) []Prompt {
 	of := b.sights[v]
 	of.sort()
-	out := v.prompts(of.sights)
+	out, straight := v.prompts(of.sights)
 	b.sightCount -= len(of.sights)
 	delete(b.sights, v)
-	for _, p := range out {
-		switch a := b.askers[v.endpoint]; {
-		case a == nil:
-		case p.Outcome == OutcomeNoneShown:
+	a := b.askers[v.endpoint]
+	if a == nil {
+		a = &Asker{} // forgotten meanwhile
+	}
+	a.Traits.Straight += straight
+	for i := range out {
+		p := &out[i]
+		p.Page = b.pages.before(p)
+		switch {
+		case p.Outcome == OutcomeNoneShown && !p.Closed.IsZero():
 			a.Traits.Unshown++
-		default:
+		case p.Outcome.Shown():
 			a.Prompts++
-			if page := b.pages.before(&p); page != "" {
+			if p.Page != "" {
 				a.Traits.Aside++
-				keep(&a.Traits.Pages, page, maxTraitWords)
+				keep(&a.Traits.Pages, p.Page, maxTraitWords)
 			}
 		}
 	}
@@ -161,10 +180,11 @@ func sortPrompts(p []Prompt) {
 	})
 }
 
-// prompts reads the asked connections of one visitor in order of time.
-func (v visitor) prompts(sights []sight) []Prompt {
-	var out []Prompt
+// prompts reads the asked connections of one visitor in order of time. straight
+// counts answers that the browser gave by itself and on the first connection.
+func (v visitor) prompts(sights []sight) (out []Prompt, straight int) {
 	var waiting []sight // dropped or held connections not yet answered
+	var closed time.Time
 	flush := func() {
 		if len(waiting) > 0 {
 			out = append(out, v.open(waiting))
@@ -179,35 +199,52 @@ func (v visitor) prompts(sights []sight) []Prompt {
 		case ReplyDropped, ReplyStalled:
 			waiting = append(waiting, s)
 		case ReplyCert, ReplyEmpty:
-			if len(waiting) > 0 || s.reacted.Sub(s.asked) > atOnce {
-				out = append(out, v.answered(waiting, s))
-				waiting = nil
+			switch {
+			case len(waiting) > 0 || s.reacted.Sub(s.asked) > atOnce:
+				p := v.answered(waiting, s)
+				out, waiting, closed = append(out, p), nil, p.Closed
+			case s.start.Sub(closed) > atOnce: // else it came with the answer before
+				straight++
 			}
 		}
 	}
 	flush()
-	return out
+	return out, straight
 }
 
 func (v visitor) prompt(sights ...sight) Prompt {
 	p := Prompt{AskedBy: v.server, SNI: v.sni, Client: v.client}
 	for _, s := range sights {
 		p.Connections = append(p.Connections, s.id)
+		p.When = s.when
 	}
 	return p
 }
 
-// open is a dialog whose answer was not captured.
+// open is what came to no answer: a dialog, or connections made in advance.
 func (v visitor) open(waiting []sight) Prompt {
 	p := v.prompt(waiting...)
-	p.Outcome, p.Opened = OutcomeOpen, waiting[0].reacted
-	p.Evidence = fmt.Sprintf("%s dropped without a word after the request, and no answer followed: the dialog was still open, or the browser had only connected in advance", connections(len(waiting)))
-	for _, s := range waiting {
-		if s.reply == ReplyStalled {
-			p.Opened = s.asked
-			p.Evidence = fmt.Sprintf("the browser held a connection in silence for %s after the request", seconds(s.reacted.Sub(s.asked)))
-			break
-		}
+	p.Opened, p.began = waiting[0].reacted, waiting[0].start
+	if waiting[0].reply == ReplyStalled {
+		p.Opened = waiting[0].asked
+	}
+	rest := slices.DeleteFunc(slices.Clone(waiting), func(s sight) bool { return v.idle(&s) })
+	if len(rest) == 0 {
+		p.Outcome = OutcomeNoneShown
+		p.Evidence = connections(len(waiting)) + " dropped without a word after the request: made in advance, as Firefox holds the one that its dialog is for"
+		return p
+	}
+	if i := slices.IndexFunc(rest, func(s sight) bool { return s.used() }); i >= 0 {
+		p.Outcome, p.Opened, p.began = OutcomeOpen, rest[i].reacted, rest[i].start
+		p.Evidence = "a connection in use was dropped without a word after the request, and no answer followed"
+	} else {
+		p.Outcome = OutcomeUnknown
+		p.Evidence = connections(len(rest)) + " dropped or left without a word after the request, and no answer followed: the dialog was still open, or the browser had only connected in advance"
+	}
+	held := func(s sight) bool { return s.reply == ReplyStalled && (v.holds() || s.used()) } // else it was slow to drop it
+	if i := slices.IndexFunc(rest, held); i >= 0 {
+		p.Outcome, p.Opened, p.began = OutcomeOpen, rest[i].asked, rest[i].start
+		p.Evidence = fmt.Sprintf("the browser held a connection in silence for %s after the request", seconds(rest[i].reacted.Sub(rest[i].asked)))
 	}
 	return p
 }
@@ -215,20 +252,27 @@ func (v visitor) open(waiting []sight) Prompt {
 // answered is a dialog, or its absence, that ended with an answer.
 func (v visitor) answered(waiting []sight, answer sight) Prompt {
 	p := v.prompt(append(waiting, answer)...)
-	p.Closed = answer.reacted
+	p.Closed, p.began = answer.reacted, answer.start
 	p.Outcome = OutcomeCancelled
 	with := "an empty certificate list"
 	if answer.reply == ReplyCert {
 		p.Outcome, with = OutcomeCertificate, "a certificate"
 	}
-	if held := answer.reacted.Sub(answer.asked); held > atOnce {
+	held := answer.reacted.Sub(answer.asked)
+	if held > atOnce {
 		p.Opened = answer.asked
 		p.Evidence = fmt.Sprintf("the browser held the connection in silence for %s after the request, then answered with %s", seconds(held), with)
 		return p
 	}
+	waiting = slices.DeleteFunc(slices.Clone(waiting), func(s sight) bool { return v.idle(&s) })
+	if len(waiting) == 0 {
+		p.Outcome, p.Opened = OutcomeNoneShown, answer.asked
+		p.Evidence = fmt.Sprintf("the browser answered with %s %d ms after the request: too fast for a person", with, held.Milliseconds())
+		return p
+	}
 	last := waiting[len(waiting)-1]
 	if last.reply == ReplyStalled {
-		p.Opened, p.Closed = last.asked, last.reacted
+		p.Opened, p.Closed, p.began = last.asked, last.reacted, last.start
 		p.Evidence = fmt.Sprintf("the browser held a connection in silence for %s after the request, then answered on another with %s", seconds(last.reacted.Sub(last.asked)), with)
 		return p
 	}
@@ -236,7 +280,7 @@ func (v visitor) answered(waiting []sight, answer sight) Prompt {
 	for i := len(waiting) - 2; i >= 0 && first.reacted.Sub(waiting[i].reacted) <= atOnce; i-- {
 		first = waiting[i]
 	}
-	p.Opened = first.reacted
+	p.Opened, p.began = first.reacted, first.start
 	gap := answer.start.Sub(last.reacted)
 	if gap <= atOnce {
 		p.Outcome = OutcomeNoneShown

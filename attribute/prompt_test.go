@@ -16,6 +16,11 @@ func TestPrompts(t *testing.T) {
 		drop     = chromium + " C:fin S:fin"
 		empty    = chromium + " C:20/1 C:23/61 S:23/250 C:23/80 S:23/900"
 		cert     = chromium + " C:20/1 C:23/1022 S:23/900"
+		idle     = firefox + " C:fin S:fin"
+		// Renegotiation, in which the server sends one message more than before.
+		used     = clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/300 round S:22/28 C:22/500 S:22/100 S:22/800 S:22/324 S:22/106 S:22/28"
+		dropUsed = "C:hello+chromium " + used + " C:fin"
+		heldUsed = "C:hello+firefox " + used + " @7"
 	)
 	tests := []struct {
 		name  string
@@ -26,14 +31,20 @@ func TestPrompts(t *testing.T) {
 		{"chosen", []string{"0=" + drop, "13.6=" + cert}, []string{"certificate 13.6 1,2"}},
 		{"no certificate matches", []string{"0=" + drop, "0.03=" + drop, "0.08=" + empty}, []string{"none-shown 0.0 1,2,3"}},
 		{"policy chooses", []string{"0=" + drop, "0.02=" + cert}, []string{"none-shown 0.0 1,2"}},
-		{"left open", []string{"0=" + drop, "0.02=" + drop}, []string{"open 0.0 1,2"}},
+		{"left open, or connected in advance", []string{"0=" + drop, "0.02=" + drop}, []string{"unknown 0.0 1,2"}},
 		{"remembered choice", []string{"0=" + empty, "5=" + empty}, nil},
 		{"twice", []string{"0=" + drop, "4=" + empty, "60=" + drop, "65=" + cert}, []string{"cancelled 4.0 1,2", "certificate 5.0 3,4"}},
 		{"connected in advance, then a dialog", []string{"0=" + drop, "8=" + drop, "12=" + empty}, []string{"cancelled 4.0 1,2,3"}},
-		{"long forgotten", []string{"0=" + drop, "1200=" + empty}, []string{"open 0.0 1"}},
+		{"long forgotten", []string{"0=" + drop, "1200=" + empty}, []string{"unknown 0.0 1"}},
 		{"Firefox holds and answers", []string{"0=" + firefox + " @11 C:23/61"}, []string{"cancelled 11.0 1"}},
-		{"Firefox holds and chooses", []string{"0=" + drop, "0.1=" + firefox + " @6 C:23/856"}, []string{"certificate 6.0 1,2"}},
+		{"Firefox holds and chooses", []string{"0=" + idle, "0.1=" + firefox + " @6 C:23/856"}, []string{"certificate 6.0 1,2"}},
 		{"Firefox holds to the end", []string{"0=" + firefox + " @11.3 C:fin"}, []string{"open 0.0 1"}},
+		{"Firefox connects in advance", []string{"0=" + idle, "0.02=" + idle}, []string{"none-shown 0.0 1,2"}},
+		{"Firefox remembers, long after it connected in advance", []string{"0=" + idle, "8=" + firefox + " C:23/856"}, []string{"none-shown 0.0 1,2"}},
+		{"Chromium is slow to drop", []string{"0=" + chromium + " @3 C:fin"}, []string{"unknown 0.0 1"}},
+		{"two browsers", []string{"0=" + drop, "4=" + firefox + " C:23/61"}, []string{"unknown 0.0 1"}},
+		{"a connection in use is dropped", []string{"0=" + dropUsed}, []string{"open 0.0 1"}},
+		{"a connection in use is held", []string{"0=" + heldUsed}, []string{"open 0.0 1"}},
 		{"no browser", []string{"0=C:hello S:hello13 " + flight5 + " C:fin", "9=C:hello S:hello13 " + flight5 + " C:23/61"}, nil},
 		{"nobody asks", []string{"0=C:hello+chromium S:hello13 " + flight4 + " C:23/53"}, nil},
 	}
@@ -60,11 +71,11 @@ func TestPrompts(t *testing.T) {
 				if p.Outcome == OutcomeCertificate || p.Outcome == OutcomeCancelled {
 					length = p.Closed.Sub(p.Opened).Seconds()
 				}
-				if p.Outcome != OutcomeNoneShown {
+				if p.Outcome.Shown() {
 					shown++
 				}
 				got = append(got, fmt.Sprintf("%s %.1f %s", p.Outcome, length, strings.Join(ids, ",")))
-				if p.Evidence == "" || p.Opened.IsZero() || p.Closed.IsZero() != (p.Outcome == OutcomeOpen) {
+				if p.Evidence == "" || p.Opened.IsZero() || p.Closed.IsZero() && p.Outcome > OutcomeOpen && p.Outcome != OutcomeNoneShown {
 					t.Errorf("incomplete: %+v", p)
 				}
 			}

@@ -170,7 +170,12 @@ func (v *view) replyRenegotiation() Reply {
 	for _, r := range v.renegotiations() {
 		switch {
 		case len(r.client) == 0:
-			if _, closed := v.finAt(v.client); closed {
+			asked, until := v.timesRenegotiation()
+			_, closed := v.finAt(v.client)
+			switch {
+			case until-asked >= heldAtLeast:
+				return ReplyStalled
+			case closed:
 				return ReplyDropped
 			}
 		case r.holds(r.client[0], 3+r.header), len(r.client) == 1 && r.client[0] < leastCertificate:

@@ -31,8 +31,9 @@ type Traits struct {
 	H2 int
 	// The first and last full handshake asked, and not asked.
 	FirstAsked, LastAsked, FirstClear, LastClear time.Time
-	// Unshown counts dialogs that a browser answered by itself.
-	Unshown int
+	// Unshown counts dialogs that a browser answered by itself, Straight requests
+	// that it so answered on the first connection.
+	Unshown, Straight int
 	// Aside counts dialogs right after a visit of the same browser to another
 	// host, one of Pages, that did not ask.
 	Aside int

@@ -123,19 +123,25 @@ type Connection struct {
 	Verdict Verdict
 }
 
-// Outcome tells how a dialog ended.
+// Outcome tells whether there was a dialog and how it ended.
 type Outcome uint8
 
 // Values of Outcome.
 const (
-	OutcomeOpen        Outcome = iota // no answer up to the end of the capture
+	OutcomeUnknown     Outcome = iota // a dialog that is open, or connections made in advance
+	OutcomeOpen                       // no answer up to the end of the capture
 	OutcomeCertificate                // a certificate was chosen
 	OutcomeCancelled                  // the person went on without one
-	OutcomeNoneShown                  // the browser answered by itself, no dialog
+	OutcomeNoneShown                  // no dialog: answered by itself, or made in advance
 )
 
 func (o Outcome) String() string {
-	return [...]string{"open", "certificate", "cancelled", "none-shown"}[o]
+	return [...]string{"unknown", "open", "certificate", "cancelled", "none-shown"}[o]
+}
+
+// Shown reports whether a person is known to have seen a dialog.
+func (o Outcome) Shown() bool {
+	return o == OutcomeOpen || o == OutcomeCertificate || o == OutcomeCancelled
 }
 
 // Prompt is one certificate dialog, put together from the connections that a
@@ -144,10 +150,16 @@ type Prompt struct {
 	AskedBy        netip.AddrPort
 	SNI            string
 	Client         netip.Addr
-	Opened, Closed time.Time // Closed is zero while Outcome == OutcomeOpen
+	Opened, Closed time.Time // Closed is zero where no answer was seen
 	Outcome        Outcome
+	When           When     // of the last of Connections
 	Connections    []uint64 // Connection.ID, in order
-	Evidence       string   // what the figures were
+	// Page is the other host that the same browser had connected to right before,
+	// over whose page the dialog may have come up; empty for none.
+	Page     string
+	Evidence string // what the figures were
+
+	began time.Time // the first connection that is of it
 }
 
 // Asker sums up one (server address, SNI) pair.

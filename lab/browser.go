@@ -44,7 +44,7 @@ func (b Browser) Visit(l *Lab, s *Screen, url string, ids ...Identity) *Process 
 	args := append(b.profile(l, home, ids), url)
 	// ip netns exec gives each command mounts of its own, so that names can be
 	// resolved there by a file that nobody else sees.
-	hosts := l.File("hosts", fmt.Sprintln("127.0.0.1 localhost")+fmt.Sprintln(l.Net.Server.Addr, portal, api, start))
+	hosts := l.File("hosts", fmt.Sprintln("127.0.0.1 localhost")+fmt.Sprintln(l.Net.Server.Addr, portal, api, start, wiki, vault, news, cdn))
 	cmd := l.Net.Client.Command("sh", append([]string{"-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts, b.program}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home,
 		"DISPLAY="+s.Display, "LANG=C.UTF-8", "SSLKEYLOGFILE="+l.KeyLog())

@@ -4,9 +4,6 @@ package lab
 
 import (
 	"compress/gzip"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,7 +35,8 @@ func TestRecordDemo(t *testing.T) {
 	chromium := Browsers()[0]
 	l := New(t, append(chromium.Tools(), "nginx", "haproxy", "curl", "go")...)
 	c := NewChain(t)
-	cas, portalID, apiID := l.demoPKI()
+	cas, ids := l.sitePKI([]string{portal, start}, []string{api})
+	portalID, apiID := ids[0], ids[1]
 	l.Net = &Net{Client: c.Client, Server: c.Middle}
 	site := l.ServeSites("TLSv1.2 TLSv1.3", cas, Site{Name: api, Mode: Optional, Identity: apiID}, Site{Name: start, Identity: portalID, Mode: NotAsked},
 		Site{Name: portal, Mode: NotAsked, Identity: portalID, Body: fmt.Sprintf(`<p><img src="https://%s%s" alt="status">`, api, demoStatus)})
@@ -101,44 +99,6 @@ func keepTCP(t *testing.T, from, to string) {
 	if out, err := exec.Command("tcpdump", "-r", from, "-w", to, fmt.Sprintf("tcp port %d", portalPort)).CombinedOutput(); err != nil {
 		t.Fatalf("tcpdump: %v\n%s", err, out)
 	}
-}
-
-// demoPKI replaces the PKI of the lab by one whose names make sense to a person,
-// and returns the file of the authorities that the API names, and what portal
-// and API show. Each has a certificate of its own: a browser would use one
-// connection for both names otherwise (RFC 9113 §9.1.1).
-func (l *Lab) demoPKI() (cas string, portalID, apiID *Identity) {
-	l.T.Helper()
-	m := &mint{t: l.T, dir: l.dir("demo-pki")}
-	servers, devices, staff := m.ca("Contoso Server CA"), m.ca("Contoso Device CA"), m.ca("Contoso Staff CA")
-	server := func(names ...string) *Identity {
-		key := m.rsa()
-		tmpl := m.template(names[0])
-		tmpl.NotAfter = tmpl.NotBefore.AddDate(1, 0, 0)
-		tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-		tmpl.DNSNames = names
-		der, err := x509.CreateCertificate(rand.Reader, tmpl, servers.cert, key.Public(), servers.key)
-		m.check(err)
-		secret, err := x509.MarshalPKCS8PrivateKey(key)
-		m.check(err)
-		return &Identity{
-			Cert: m.write(names[0]+".pem", pemBlock("CERTIFICATE", der)),
-			Key:  m.write(names[0]+".key", pemBlock("PRIVATE KEY", secret)),
-		}
-	}
-	portalID, apiID = server(portal, start), server(api)
-	l.PKI = &PKI{
-		Dir:       m.dir,
-		ServerCA:  m.write("server-ca.pem", servers.pem),
-		ServerRSA: *portalID,
-		ClientRSA: m.leaf(devices, "robin", "Robin's laptop", m.rsa(), false),
-	}
-	cas = m.write("client-cas.pem", append(devices.pem[:len(devices.pem):len(devices.pem)], staff.pem...))
-	return cas, portalID, apiID
-}
-
-func pemBlock(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
 // demoCurl runs curl on pages.

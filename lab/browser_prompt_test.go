@@ -41,14 +41,18 @@ func checkPrompt(t *testing.T, l *Lab, pcap string, b Browser, wire []*wireConn,
 	}
 	prompts, _ := book.Finish()
 	t.Logf("asked %d, not asked %d, unknown %d; prompts %v", answers[attribute.Yes], answers[attribute.No], answers[attribute.Unknown], outcomes(prompts))
+	told := truth.Outcome
+	if told == "open" && !b.Holds {
+		told = "unknown" // it may as well have connected in advance
+	}
 	switch last := len(wire) - 1; {
 	case answers[attribute.Yes]+answers[attribute.No] == 0:
 		t.Error("no connection was judged")
 	case truth.Outcome == "" && len(prompts) == 0:
 	case truth.Outcome == "none-shown" && last > 0 && wire[last].reaction.Sub(wire[last-1].reaction) > time.Second:
 		t.Skip("nobody was asked, but a person could have been as quick as this browser on this machine now")
-	case truth.Outcome == "" || len(prompts) != 1 || prompts[0].Outcome.String() != truth.Outcome:
-		t.Errorf("prompts %+v, want %q\n%s", prompts, truth.Outcome, replies(conns))
+	case truth.Outcome == "" || len(prompts) != 1 || prompts[0].Outcome.String() != told:
+		t.Errorf("prompts %+v, want %q\n%s", prompts, told, replies(conns))
 	default:
 		checkTimes(t, prompts[0], b, wire, truth)
 	}
@@ -75,7 +79,7 @@ func checkTimes(t *testing.T, p attribute.Prompt, b Browser, wire []*wireConn, t
 	}
 	opened, closed := dialogTimes(wire, b)
 	within("opened", p.Opened, opened, truth.Seen)
-	if p.Outcome == attribute.OutcomeOpen {
+	if p.Outcome <= attribute.OutcomeOpen {
 		if !p.Closed.IsZero() {
 			t.Errorf("an open prompt closed at %v", p.Closed)
 		}

@@ -17,6 +17,10 @@ const (
 	portal = "portal.contoso.test"
 	api    = "api.contoso.test"
 	start  = "start.contoso.test"
+	wiki   = "wiki.contoso.test"
+	vault  = "vault.contoso.test"
+	news   = "news.contoso.test"
+	cdn    = "cdn.contoso.test"
 )
 
 // portalPort is where sites are: a URL without a port leads there.
@@ -28,6 +32,7 @@ type Site struct {
 	Mode     Mode
 	Identity *Identity // nil for the one that all share
 	Body     string    // HTML below the first line of the page
+	Fresh    bool      // no session is resumed
 }
 
 // Portal is an nginx with sites at one address, told apart by SNI.
@@ -69,6 +74,9 @@ func (l *Lab) ServeSites(protocols, clientCA string, sites ...Site) *Portal {
 			l.Net.Server.Addr, portalPort, s.Name, id.Cert, id.Key, protocols)
 		if s.Mode != NotAsked {
 			fmt.Fprintf(&b, "ssl_verify_client %s; ssl_client_certificate %s;\n", pick(s.Mode == Required, "on", "optional"), clientCA)
+		}
+		if s.Fresh {
+			b.WriteString("ssl_session_cache off; ssl_session_tickets off;\n")
 		}
 		fmt.Fprintf(&b, "location = /favicon.ico { return 204; }\n"+
 			"location / { return 200 '<!DOCTYPE html><title>$host</title><p>Client certificate: $ssl_client_verify%s'; } }\n", s.Body)

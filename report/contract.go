@@ -94,7 +94,9 @@ type promptLine struct {
 	Opened      string   `json:"opened,omitempty"`
 	Closed      string   `json:"closed,omitempty"`
 	Seconds     float64  `json:"seconds,omitempty"`
+	When        string   `json:"when"`
 	Outcome     string   `json:"outcome"`
+	Page        string   `json:"page,omitempty"`
 	Connections []uint64 `json:"connections"`
 	Evidence    string   `json:"evidence,omitempty"`
 }

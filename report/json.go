@@ -83,7 +83,7 @@ func (j *JSON) Prompt(p *attribute.Prompt) error {
 	line := promptLine{
 		Kind: "prompt", AskedBy: parse.EndName(p.AskedBy), SNI: p.SNI, Client: parse.HostName(p.Client),
 		Opened: stamp(p.Opened), Closed: stamp(p.Closed),
-		Outcome: p.Outcome.String(), Connections: p.Connections, Evidence: p.Evidence,
+		When: p.When.String(), Outcome: p.Outcome.String(), Page: p.Page, Connections: p.Connections, Evidence: p.Evidence,
 	}
 	if shown(p.Outcome) {
 		line.Seconds = seconds(p.Closed.Sub(p.Opened))

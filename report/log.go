@@ -131,7 +131,7 @@ func sentence(c *attribute.Connection) string {
 	return "cannot tell whether " + who + " asked for a client certificate"
 }
 
-// Prompt writes a line about a dialog, at level warn if one was shown.
+// Prompt writes a line about a dialog, at level warn if one was or may have been shown.
 func (l *Log) Prompt(p *attribute.Prompt) error {
 	level := zerolog.WarnLevel
 	if p.Outcome == attribute.OutcomeNoneShown {
@@ -148,9 +148,14 @@ func (l *Log) Prompt(p *attribute.Prompt) error {
 	if shown(p.Outcome) {
 		e.Float64("seconds", seconds(p.Closed.Sub(p.Opened)))
 	}
-	e.Stringer("outcome", p.Outcome).Uints64("connections", p.Connections)
+	e.Stringer("when", p.When).Stringer("outcome", p.Outcome).Uints64("connections", p.Connections)
+	str(e, "page", p.Page)
 	str(e, "evidence", p.Evidence)
-	e.Msg("certificate dialog at " + parse.HostName(p.Client) + " for " + parse.EndName(p.AskedBy) + ": " + dialogWords(p))
+	what := "certificate dialog at "
+	if p.Outcome == attribute.OutcomeUnknown {
+		what = "possible " + what
+	}
+	e.Msg(what + parse.HostName(p.Client) + " for " + parse.EndName(p.AskedBy) + ": " + dialogWords(p))
 	return l.sink.err
 }
 

@@ -203,6 +203,7 @@ func scenes() []scene {
 		{name: "several", conns: several(), text: TextOptions{Rows: 12, Width: 120}},
 		{name: "authorities", conns: authorities()},
 		{name: "renegotiation", conns: renegotiation()},
+		{name: "dialogs", conns: overPages(), text: TextOptions{Width: 120}},
 		{name: "unsealed", conns: unsealed()},
 		{name: "datagrams", conns: datagrams(), text: TextOptions{Rows: 12}},
 		{name: "hundreds", conns: hundreds(), text: TextOptions{Rows: 8, Width: 80}},
@@ -222,6 +223,28 @@ func cancelled() []*attribute.Connection {
 		conn(30, gateway, contoso, parse.TLS13, resumed),
 		conn(31, gateway, contoso, parse.TLS13, cutOff),
 		conn(2, other, shop, parse.TLS13, finished),
+	}
+}
+
+// overPages: a dialog over the page of another host, whose choice is remembered; then
+// connections that Chromium, and Firefox, may have made in advance.
+func overPages() []*attribute.Connection {
+	dropped := func(at float64) func(*attribute.Connection) {
+		return asked(attribute.Inferred, attribute.ReplyDropped, at+0.03, at+0.034, dropEvidence)
+	}
+	certificate := func(at float64) func(*attribute.Connection) {
+		return asked(attribute.Inferred, attribute.ReplyCert, at+0.03, at+0.04, fiveEvidence)
+	}
+	byFirefox := func(c *attribute.Connection) {
+		c.ClientHello.GREASE, c.ClientHello.Extensions = false, []uint16{34, 28}
+	}
+	return []*attribute.Connection{
+		conn(1, other, shop, parse.TLS13, finished),
+		conn(1.4, gateway, contoso, parse.TLS13, dropped(1.4)),
+		conn(6, gateway, contoso, parse.TLS13, certificate(6)),
+		conn(30, gateway, contoso, parse.TLS13, certificate(30)),
+		conn(40, gateway, contoso, parse.TLS13, client("198.18.0.11"), dropped(40)),
+		conn(50, gateway, contoso, parse.TLS13, byFirefox, dropped(50)),
 	}
 }
 

@@ -45,17 +45,30 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// dialogWords says of a dialog what became of it.
+// dialogWords says of a dialog what became of it, and over whose page it came.
 func dialogWords(p *attribute.Prompt) string {
+	words := outcomeWords(p)
+	if p.Page != "" && p.Outcome != attribute.OutcomeNoneShown {
+		words += "; right after a visit to " + printable(p.Page)
+	}
+	return words
+}
+
+func outcomeWords(p *attribute.Prompt) string {
 	switch p.Outcome {
 	case attribute.OutcomeCertificate:
 		return fmt.Sprintf("open %.1f s, then a certificate was chosen", p.Closed.Sub(p.Opened).Seconds())
 	case attribute.OutcomeCancelled:
 		return fmt.Sprintf("open %.1f s, then cancelled", p.Closed.Sub(p.Opened).Seconds())
-	case attribute.OutcomeNoneShown:
-		return "none shown, the browser answered by itself"
+	case attribute.OutcomeOpen:
+		return "still open when the capture ended"
+	case attribute.OutcomeUnknown:
+		return "no answer captured: still open, or the browser had only connected in advance"
 	}
-	return "still open when the capture ended"
+	if p.Closed.IsZero() {
+		return "none shown, the browser had only connected in advance"
+	}
+	return "none shown, the browser answered by itself"
 }
 
 // printable escapes what a terminal could take for a command, a line break or a

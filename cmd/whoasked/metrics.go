@@ -81,9 +81,9 @@ func metricRows() []row {
 					put(float64(s.told.others), "other", "")
 				}
 			}},
-		{Name: "whoasked_prompts_total", Help: "Certificate dialogs by outcome; one found open counts as open, and again as what came of it.", Labels: []string{"outcome"},
+		{Name: "whoasked_prompts_total", Help: "Certificate dialogs by outcome; one found open, or perhaps open, counts so, and again as what came of it.", Labels: []string{"outcome"},
 			Read: func(s *snapshot, put put) {
-				for _, o := range []attribute.Outcome{attribute.OutcomeOpen, attribute.OutcomeCertificate, attribute.OutcomeCancelled, attribute.OutcomeNoneShown} {
+				for _, o := range []attribute.Outcome{attribute.OutcomeUnknown, attribute.OutcomeOpen, attribute.OutcomeCertificate, attribute.OutcomeCancelled, attribute.OutcomeNoneShown} {
 					put(float64(s.told.prompts[o]), o.String())
 				}
 			}},
