@@ -223,9 +223,8 @@ func (j *joiner) session(s *session, group []int) (rest []int) {
 		switch {
 		case i < 0 && len(s.legs) < maxWayPoints:
 			s.legs = append(s.legs, l)
-		case i >= 0 && l.basis > s.legs[i].basis: // another sighting, which knows more
-			l.id = min(l.id, s.legs[i].id)
-			s.legs[i] = l
+		case i >= 0:
+			s.legs[i] = s.legs[i].better(l)
 		}
 	}
 	if len(s.legs) > 1 {
@@ -236,6 +235,25 @@ func (j *joiner) session(s *session, group []int) (rest []int) {
 		s.up, s.down = max(s.up, l.up), max(s.down, l.down)
 	}
 	return rest
+}
+
+// better returns the one of two sightings of a connection that knows more, made
+// up from what only the other knows.
+func (l *leg) better(k *leg) *leg {
+	if k.basis > l.basis {
+		l, k = k, l
+	}
+	l.id = min(l.id, k.id)
+	if l.source == 0 {
+		l.source = k.source
+	}
+	if l.target == 0 {
+		l.target = k.target
+	}
+	if l.cert == [8]byte{} {
+		l.cert = k.cert
+	}
+	return l
 }
 
 // order sorts legs client outwards: behind a leg comes the one whose client is

@@ -71,10 +71,11 @@ func (j *joiner) join() {
 
 // byProxyHeader: the session says for which connection it was opened.
 func byProxyHeader(j *joiner, inner *session) ([]*session, string) {
-	source, told := j.sources[inner.first().id]
-	if !told {
+	n := inner.first().source
+	if n == 0 {
 		return nil, ""
 	}
+	source := j.sources[n-1]
 	var best *session
 	for _, s := range j.byClient[source] {
 		if s != inner && j.overlap(s, inner, time.Second) && (best == nil || s.start > best.start) {

@@ -27,6 +27,10 @@ type legSpec struct {
 	hop, clientHop string
 	alpn           string
 	version        parse.Version
+	ja4, ja3s      string
+	cert           byte
+	when           When
+	basis          Basis
 }
 
 var legEpoch = time.Unix(1_790_000_000, 0)
@@ -35,27 +39,30 @@ func (s legSpec) connection(id uint64) *Connection {
 	h := &parse.Handshake{Start: legEpoch.Add(s.start), Last: legEpoch.Add(s.start + s.length), ClientKnown: true}
 	h.Sides[parse.Opener].AppBytes, h.Sides[parse.Accepter].AppBytes = s.up, s.down
 	if s.random != 0 {
-		h.ClientHello = &parse.ClientHello{ServerName: s.sni, At: h.Start}
+		h.ClientHello = &parse.ClientHello{ServerName: s.sni, At: h.Start, JA4: s.ja4}
 		binary.BigEndian.PutUint32(h.ClientHello.Random[:], s.random)
 		if s.alpn != "" {
 			h.ClientHello.ALPN = []string{s.alpn}
 		}
 	}
 	if s.answer != 0 {
-		h.ServerHello = &parse.ServerHello{At: h.Start.Add(s.delay), Version: s.version}
+		h.ServerHello = &parse.ServerHello{At: h.Start.Add(s.delay), Version: s.version, JA3S: s.ja3s}
 		binary.BigEndian.PutUint32(h.ServerHello.Random[:], s.answer)
 	}
 	if s.source != "" {
 		h.Proxied = &parse.Proxied{Source: netip.MustParseAddrPort(s.source)}
 	}
+	if s.cert != 0 {
+		h.Sides[parse.Accepter].Certs = []*parse.Certificate{{SHA256: [32]byte{s.cert}}}
+	}
 	h.Target = s.target
 	c := &Connection{
 		ID: id, Capture: s.capture, Client: netip.MustParseAddrPort(s.client), Server: netip.MustParseAddrPort(s.server),
 		Hop: s.hop, ClientHop: s.clientHop, Handshake: h,
-		Verdict: Verdict{Asked: s.asked, Resumed: s.resumed, When: InHandshake},
+		Verdict: Verdict{Asked: s.asked, Resumed: s.resumed, When: max(s.when, InHandshake)},
 	}
 	if s.asked != Unknown {
-		c.Verdict.Basis = Inferred
+		c.Verdict.Basis = max(s.basis, Inferred)
 	}
 	return c
 }
@@ -143,6 +150,26 @@ func TestJoin(t *testing.T) {
 		{
 			name: "a PROXY header for an earlier connection of the port",
 			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.source, s.start = legPerson, time.Hour })},
+		},
+		{
+			// The sighting that knows more comes second, and without the header.
+			name: "a PROXY header, of a connection seen twice",
+			legs: []legSpec{
+				with(inner, func(s *legSpec) { s.source, s.up, s.down = legPerson, 1, 1 }), ended,
+				with(inner, func(s *legSpec) { s.up, s.down, s.basis = 1, 1, Seen }),
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED, or behind it)"},
+			asker: legGate, reach: No, conf: "certain",
+		},
+		{
+			// The header is in the sighting that knows more, and whose number is not kept.
+			name: "a PROXY header, in the second sighting of a connection",
+			legs: []legSpec{
+				with(inner, func(s *legSpec) { s.up, s.down = 1, 1 }), ended,
+				with(inner, func(s *legSpec) { s.source, s.up, s.down, s.basis = legPerson, 1, 1, Seen }),
+			},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (did not ask) → 198.18.1.30:443 (ASKED, or behind it)"},
+			asker: legGate, reach: No, conf: "certain",
 		},
 		{
 			name:  "ended and opened anew",

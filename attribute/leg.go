@@ -24,6 +24,11 @@ type leg struct {
 	// the digest of its certificate, zero where it was sealed.
 	version parse.Version
 	cert    [8]byte
+	// clientPrint and serverPrint are the JA4 and the JA3S;
+	// indices in Legs.clientPrints
+	// and Legs.serverPrints.
+	clientPrint, serverPrint uint16
+	source                   uint32 // index in Legs.sources, plus 1; 0 for none
 
 	random     [16]byte // of the client's, enough of it to be unique; zero for none
 	answer     [8]byte  // of the server's random; valid iff hello
@@ -56,8 +61,10 @@ type Legs struct {
 	captures index[uint16]
 	names    index[uint32]
 	hops     index[uint16]
-	// sources are clients' addresses that PROXY headers tell, by leg.id.
-	sources map[uint64]netip.AddrPort
+	// The fingerprints of clients and of servers.
+	clientPrints, serverPrints index[uint16]
+	// sources are clients' addresses that PROXY headers tell.
+	sources []netip.AddrPort
 	left    int64
 }
 
@@ -120,6 +127,7 @@ func (l *Legs) Add(c *Connection) {
 	if c.ServerHello != nil {
 		copy(n.answer[:], c.ServerHello.Random[:])
 		n.version = c.ServerHello.Version
+		n.serverPrint = l.serverPrints.of(c.ServerHello.JA3S)
 		n.alpn = l.names.of(c.ServerHello.ALPN)
 		if c.ClientHello != nil {
 			n.delay = max(int64(c.ServerHello.At.Sub(c.ClientHello.At)), 0)
@@ -127,6 +135,7 @@ func (l *Legs) Add(c *Connection) {
 	}
 	if c.ClientHello != nil {
 		n.named = true
+		n.clientPrint = l.clientPrints.of(c.ClientHello.JA4)
 		n.sni = l.names.of(c.ClientHello.ServerName)
 		copy(n.random[:], c.ClientHello.Random[:])
 		if n.alpn == 0 && len(c.ClientHello.ALPN) > 0 {
@@ -141,10 +150,8 @@ func (l *Legs) Add(c *Connection) {
 		copy(n.cert[:], certs[0].SHA256[:])
 	}
 	if p := c.Proxied; p != nil && p.Source.IsValid() {
-		if l.sources == nil {
-			l.sources = make(map[uint64]netip.AddrPort)
-		}
-		l.sources[c.ID] = p.Source
+		l.sources = append(l.sources, p.Source)
+		n.source = uint32(len(l.sources))
 	}
 	n.target = l.names.of(c.Target)
 	*l.leg(l.n - 1) = n
@@ -157,6 +164,9 @@ func volume(c *Connection, s parse.Side) int64 { return c.Sides[s].AppBytes }
 
 // Left returns how many connections were not looked at for joining.
 func (l *Legs) Left() int64 { return l.left }
+
+// hidden reports whether the session was resumed, which hides what the server wants.
+func (l *leg) hidden() bool { return l.resumed && l.asked == No }
 
 // at is a time of a leg, for a person.
 func at(ns int64) time.Time { return time.Unix(0, ns).UTC() }

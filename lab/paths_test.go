@@ -353,8 +353,8 @@ func onPaths(all *[]tour) {
 				edge(l, c, "\n server next "+at+"\n")
 			},
 			visits: repeat(4, portalName), paths: []string{pathFree, pathMaybe},
-			askers: []string{at + " " + portalName},
-			want:   map[string]int{passes + " → " + at + " (ASKED, or behind it)" + reaches: 2, passes + " → " + at + " (did not ask)": 2},
+			askers: []string{at + " " + portalName}, findings: []string{"path"},
+			want: map[string]int{passes + " → " + at + " (ASKED, or behind it)" + reaches: 2, passes + " → " + at + " (did not ask)": 2},
 		})
 	}
 }

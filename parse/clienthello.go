@@ -55,7 +55,7 @@ func parseClientHello(body []byte, fp bool) (h *ClientHello, malformed string) {
 	if len(h.Versions) == 0 {
 		h.Versions = []Version{h.LegacyVersion}
 	}
-	if fp {
+	if h.digest = helloDigest(h, &p); fp {
 		h.JA3, h.JA4 = ja3(h, &p), ja4(h, &p)
 	}
 	return h, string(bad)

@@ -52,7 +52,7 @@ func ja4(h *ClientHello, p *helloParts) string {
 		sni = 'd'
 	}
 	var buf [64]byte
-	newest := slices.MaxFunc(h.Versions, func(a, b Version) int { return int(a.TLS()) - int(b.TLS()) })
+	newest := slices.MaxFunc(h.Versions, newer)
 	transport := byte('t')
 	if newest.TLS() != newest {
 		transport = 'd'

@@ -259,7 +259,11 @@ type ClientHello struct {
 	FragmentLimit bool
 	// Extensions lists the extension types in order, GREASE left out.
 	Extensions []uint16
-	JA3, JA4   string // empty unless Options.Fingerprints
+	JA3        string // empty unless Options.Fingerprints
+	// JA4 is filled but for SSL 2.0 hellos; see Options.Fingerprints.
+	JA4 string
+
+	digest uint64 // of what JA4 is made of
 }
 
 // ServerHello holds the fields of a ServerHello (RFC 8446 §4.1.3).
@@ -273,11 +277,13 @@ type ServerHello struct {
 	// certificate in this handshake (RFC 8446 §4.3.2).
 	PSK  bool
 	ALPN string // TLS 1.3 seals it: empty unless unsealed
-	JA3S string // empty unless Options.Fingerprints
+	// JA3S is always filled; see Options.Fingerprints.
+	JA3S string
 
-	encryptThenMAC bool // RFC 7366
-	extendedMaster bool // RFC 7627
-	compressed     bool // a compression method was chosen (RFC 3749)
+	digest         uint64 // of what JA3S is made of
+	encryptThenMAC bool   // RFC 7366
+	extendedMaster bool   // RFC 7627
+	compressed     bool   // a compression method was chosen (RFC 3749)
 }
 
 // CertificateRequest is a CertificateRequest message in any of its layouts:

@@ -12,6 +12,7 @@ func (d *direction) message(t HandshakeType, unsealed bool, body []byte) {
 		e.Kind = EventClientHello
 		if e.ClientHello, malformed = parseClientHello(body, fp); e.ClientHello != nil {
 			e.ClientHello.At = c.now
+			c.p.marks.client(e.ClientHello, body)
 			if ja4 := &e.ClientHello.JA4; c.h.QUIC != nil && *ja4 != "" {
 				*ja4 = "q" + (*ja4)[1:]
 			}
@@ -21,6 +22,7 @@ func (d *direction) message(t HandshakeType, unsealed bool, body []byte) {
 		e.Kind = EventServerHello
 		if e.ServerHello, retry, malformed = parseServerHello(body, fp); e.ServerHello != nil {
 			e.ServerHello.At = c.now
+			c.p.marks.server(e.ServerHello, body)
 		}
 		if retry {
 			e.Kind = EventHelloRetryRequest

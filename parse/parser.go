@@ -2,7 +2,10 @@ package parse
 
 // Options says what a Parser works out beyond the bare facts.
 type Options struct {
-	// Fingerprints fills JA3, JA3S and JA4; they cost a few hashes a connection.
+	// Fingerprints fills JA3, and works JA4 and JA3S out anew for each hello, which
+	// costs a few hashes a connection. Without it they are those of an earlier hello
+	// with the same digest of what they are made of: good to tell peers apart that do
+	// not mean to be taken for another, as whoever wants to can forge a digest.
 	Fingerprints bool
 	// Keys opens sealed handshakes; nil for none. Secrets may be added while
 	// connections run, between two calls of Feed.
@@ -14,6 +17,7 @@ type Options struct {
 type Parser struct {
 	opts   Options
 	certs  certCache
+	marks  markCache
 	events []Event      // of the latest Feed
 	conns  []*Conn      // given back by Recycle
 	shakes []*Handshake // given back by Release

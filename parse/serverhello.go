@@ -45,6 +45,7 @@ func parseServerHello(body []byte, fp bool) (h *ServerHello, retry bool, malform
 		h.readExtensions(extensions, &bad)
 	}
 	h.compressed = compression != 0
+	h.digest = blend(blend(h.digest, uint64(version)), uint64(h.Cipher))
 	if fp {
 		h.JA3S = ja3s(Version(version), h.Cipher, extensions)
 	}
@@ -61,6 +62,9 @@ func (h *ServerHello) readExtensions(s cryptobyte.String, bad *flaw) {
 		if !s.ReadUint16(&typ) || !s.ReadUint16LengthPrefixed(&data) {
 			bad.note("an extension is cut short")
 			return
+		}
+		if !isGREASE(typ) {
+			h.digest = blend(h.digest, uint64(typ))
 		}
 		var again *bool
 		ok := true

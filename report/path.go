@@ -69,6 +69,7 @@ type findingLine struct {
 	SNI      string        `json:"sni,omitempty"`
 	Factor   string        `json:"factor"`
 	Values   []valueMember `json:"values"`
+	Also     []string      `json:"also,omitempty"`
 	Explains float64       `json:"explains"`
 	Time     string        `json:"time,omitempty"`
 	Server   string        `json:"server,omitempty"`
@@ -84,7 +85,7 @@ type valueMember struct {
 
 // Finding writes a line of kind finding.
 func (j *JSON) Finding(f *attribute.Finding) error {
-	line := findingLine{Kind: "finding", SNI: f.SNI, Factor: f.Factor, Explains: f.Explains, Time: stamp(f.At), Offered: f.Offered, Text: f.Text}
+	line := findingLine{Kind: "finding", SNI: f.SNI, Factor: f.Factor, Also: f.Also, Explains: f.Explains, Time: stamp(f.At), Offered: f.Offered, Text: f.Text}
 	if f.Server.IsValid() {
 		line.Server = f.Server.String()
 	}

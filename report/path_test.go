@@ -44,7 +44,7 @@ func pathScene() ([]attribute.Path, []attribute.Finding) {
 	evil.Hops = slices.Clone(evil.Hops)
 	evil.Place, evil.Hops[1].Place = attribute.Behind, attribute.Behind
 	return []attribute.Path{passed, again, ended, doubtful, evil}, []attribute.Finding{
-		{SNI: contoso, Factor: "server", Explains: 1, Text: contoso + ": the server address tells who is asked: a in 3 of 3, b in 0 of 4",
+		{SNI: contoso, Factor: "server", Also: []string{"client"}, Explains: 1, Text: contoso + ": the server address tells who is asked: a in 3 of 3, b in 0 of 4",
 			Values: []attribute.FactorValue{{Value: "a", Asked: 3, Of: 3}, {Value: "b", Of: 4}}},
 		{SNI: shop, Factor: "time", Explains: 0.9, At: at, Text: "it changed\x1b[31m", Values: []attribute.FactorValue{{Value: "before", Asked: 1, Of: 2}, {Value: "from then on", Of: 2}}},
 	}
