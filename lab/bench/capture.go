@@ -20,6 +20,8 @@ type capture struct {
 	Truth   traffic.Truth
 	Answers *answers `json:",omitempty"`
 	Series  []series
+	// Joining is what joining legs costs, nil if it was not measured.
+	Joining *joining `json:",omitempty"`
 }
 
 // capture returns the capture of a profile, made now or by an earlier run.

@@ -34,6 +34,8 @@ type options struct {
 	long     bool
 	format   string
 	only     string
+	line     string
+	join     bool
 }
 
 func main() {
@@ -60,6 +62,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	fs.BoolVar(&o.long, "long", true, "also measure memory on captures twice as long")
 	fs.StringVar(&o.format, "format", "text", "text, markdown or json")
 	fs.StringVar(&o.only, "make", "", "only make the capture of this name and stop")
+	fs.StringVar(&o.line, "line", "", "only take the capture in this file through the line and stop")
+	fs.BoolVar(&o.join, "join", false, "with -line: join legs, too")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -74,8 +78,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		o.scale, o.long = shortScale, false
 	}
 	b := bench{options: o, progress: stderr}
-	if o.only != "" {
+	switch {
+	case o.only != "":
 		return b.makeOnly(o.only)
+	case o.line != "":
+		_, _, err := readLine(ctx, o.line, o.join)
+		return err
 	}
 	r, err := b.run(ctx)
 	if err != nil {
@@ -124,6 +132,9 @@ func (b *bench) run(ctx context.Context) (*result, error) {
 		return r, nil
 	}
 	if err := b.compare(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := b.joining(ctx, r); err != nil {
 		return nil, err
 	}
 	if b.long {

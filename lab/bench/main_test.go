@@ -91,6 +91,24 @@ func TestShort(t *testing.T) {
 	}
 }
 
+// TestReadLine: what joining is measured on judges every connection.
+func TestReadLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "handshakes.pcap")
+	p := traffic.HandshakeProfile(shortScale)
+	if err := makeCapture(path, p); err != nil {
+		t.Fatal(err)
+	}
+	c := capture{Path: path}
+	if err := c.load(p); err != nil {
+		t.Fatal(err)
+	}
+	for _, join := range []bool{false, true} {
+		if judged, left, err := readLine(t.Context(), path, join); err != nil || judged != c.Truth.TLS || left != 0 {
+			t.Errorf("join %v: %d judged, %d left, %v; want %d", join, judged, left, err, c.Truth.TLS)
+		}
+	}
+}
+
 func TestMeasure(t *testing.T) {
 	tool := tool{Args: []string{"go", "version", "FILE"}}
 	if _, err := exec.LookPath("go"); err != nil {
@@ -120,14 +138,16 @@ func TestResult(t *testing.T) {
 		{Tool: "ndpiReader", Samples: wall(400 * ms)},
 		{Tool: "tshark"},
 	}}
+	c.Joining = &joining{Share: 0.25}
 	long := &capture{Series: []series{{Tool: "whoasked text", Samples: wall(40 * ms)}}}
 	r := &result{Rounds: 3, Captures: []*capture{c}, Long: []*capture{long}}
 	r.judge()
 	want := map[string]string{
-		"bulk: times faster than tcpdump":              "0.55 missed",
-		"bulk: times faster than ndpiReader":           "20.00 met",
-		"bulk: peak memory, MiB":                       "60.00 met",
-		"bulk: peak memory on twice the length, times": "2.00 missed",
+		"bulk: times faster than tcpdump":                      "0.55 missed",
+		"bulk: times faster than ndpiReader":                   "20.00 met",
+		"bulk: peak memory, MiB":                               "60.00 met",
+		"bulk: joining legs, share of the CPU time of reading": "0.25 missed",
+		"bulk: peak memory on twice the length, times":         "2.00 missed",
 	}
 	rows := goalRows(r.Goals)[1:]
 	if len(rows) != len(want) {

@@ -77,6 +77,9 @@ func (r *result) judge() {
 		})
 	}
 	for i, c := range r.Captures {
+		if c.Joining != nil {
+			r.Goals = append(r.Goals, goal{Text: c.Truth.Profile.Name + ": joining legs, share of the CPU time of reading", Got: c.Joining.Share, Want: maxJoining})
+		}
 		own := &c.Series[0]
 		if own.rss().median == 0 {
 			continue
