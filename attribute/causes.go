@@ -54,8 +54,11 @@ type CauseRow struct {
 type Cause struct {
 	ID, Title, Why string
 	Strength       Strength
-	Fix            []string
-	Verify         string
+	// If is what has to hold for the fix to be at the right place, where that is
+	// not known; empty otherwise.
+	If     string
+	Fix    []string
+	Verify string
 }
 
 // suspect is an asker with what is known around it.
@@ -155,11 +158,20 @@ func (s *suspect) try(r *CauseRow) (Cause, int, bool) {
 	} else {
 		parts = append(parts, s.often())
 	}
-	c := Cause{ID: r.ID, Title: r.Title, Why: strings.Join(parts, "; "), Strength: r.Strength, Verify: s.fill(r.Verify)}
+	c := Cause{ID: r.ID, Title: r.Title, Why: strings.Join(parts, "; "), Strength: r.Strength, If: s.condition(), Verify: s.fill(r.Verify)}
 	for _, f := range r.Fix {
 		c.Fix = append(c.Fix, s.fill(f))
 	}
 	return c, 4*rank + int(r.Strength), true
+}
+
+// condition says under what condition the suspect is who has to be changed, where
+// there is reason to think of others behind it.
+func (s *suspect) condition() string {
+	if s.Place != AtOrBehind || !s.Several {
+		return ""
+	}
+	return s.fill("{name} asks itself. If it passes TLS through, what stands behind it asks: capture behind it, or ask that directly (whoasked probe), and change it there")
 }
 
 // place tells whether a row is about such an endpoint. The rank is that of a

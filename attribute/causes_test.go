@@ -268,6 +268,34 @@ func TestPassesNoCause(t *testing.T) {
 	}
 }
 
+// TestCauseIf: where the asker may be another behind the address, a fix says so.
+func TestCauseIf(t *testing.T) {
+	several := func(a *Asker) { a.Several = true }
+	at := func(a *Asker) { a.Place = At }
+	behind := func(a *Asker) { a.Place = Behind }
+	for _, tt := range []struct {
+		name string
+		scene
+		want string
+	}{
+		{"one address alone", scene{counts(4, 0, 1)}, ""},
+		{"one of several", scene{counts(4, 0, 1), several}, "198.18.0.20:443 asks itself. If it passes TLS through, "},
+		{"which is known to ask", scene{counts(4, 0, 1), several, at}, ""},
+		{"which is declared to pass TLS through", scene{counts(4, 0, 1), several, behind}, ""},
+	} {
+		a := tt.asker()
+		s := &suspect{Asker: &a}
+		for _, c := range s.causes(CauseRows()) {
+			if c.If != tt.want && (tt.want == "" || !strings.HasPrefix(c.If, tt.want)) {
+				t.Errorf("%s: %s: %q, want %q", tt.name, c.ID, c.If, tt.want)
+			}
+		}
+		if len(s.causes(CauseRows())) == 0 {
+			t.Errorf("%s: no cause", tt.name)
+		}
+	}
+}
+
 // TestFillIsSafe: what the wire says gets into a command only if it is a name.
 func TestFillIsSafe(t *testing.T) {
 	for _, tt := range []struct{ sni, want string }{

@@ -16,7 +16,7 @@ const (
 func causes(list []attribute.Cause) []causeMember {
 	var out []causeMember
 	for _, c := range list {
-		out = append(out, causeMember{ID: c.ID, Title: c.Title, Why: c.Why, Strength: c.Strength.String(), Fix: c.Fix, Verify: c.Verify})
+		out = append(out, causeMember{ID: c.ID, Title: c.Title, Why: c.Why, Strength: c.Strength.String(), If: c.If, Fix: c.Fix, Verify: c.Verify})
 	}
 	return out
 }
@@ -67,6 +67,9 @@ func (t *Text) cause(p *page, a *counted, c *attribute.Cause, named bool) {
 		title += " (a guess)"
 	}
 	more := []string{"because " + tidy(c.Why)}
+	if c.If != "" {
+		more = append(more, "if: "+tidy(c.If))
+	}
 	for _, f := range c.Fix {
 		more = append(more, "do: "+tidy(f))
 	}

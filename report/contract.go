@@ -131,6 +131,7 @@ type causeMember struct {
 	Title    string   `json:"title"`
 	Why      string   `json:"why"`
 	Strength string   `json:"strength"`
+	If       string   `json:"if,omitempty"`
 	Fix      []string `json:"fix"`
 	Verify   string   `json:"verify"`
 }

@@ -69,7 +69,13 @@ func playPaths(w Writer) error {
 			Passes: 2, PassesTo: netip.MustParseAddrPort(gateway), PassesToName: "apim",
 		},
 		{Addr: netip.MustParseAddrPort(gateway), Hop: "apim", SNI: contoso, Full: 2, Asked: 2, Several: true, Place: attribute.At, PlaceBecause: "because"},
-		{Addr: netip.MustParseAddrPort(other), SNI: shop, Full: 2, Asked: 2, Several: true},
+		{
+			Addr: netip.MustParseAddrPort(other), SNI: shop, Full: 2, Asked: 2, Several: true,
+			Causes: []attribute.Cause{{
+				ID: "by-path", Title: "A path asks", Why: "it does", Strength: attribute.Shown,
+				If: other + " asks itself", Fix: []string{"change it"}, Verify: "call it",
+			}},
+		},
 	} {
 		if err := w.Asker(&a); err != nil {
 			return err
