@@ -19,6 +19,7 @@ import (
 type spoken struct {
 	sni      string
 	preamble string
+	method   string // that TLS runs in
 	target   string // asked for at a proxy
 	proxied  bool   // a PROXY header names another client
 	sealed   bool   // an answer takes keys
@@ -80,7 +81,7 @@ func cases(name string, each func(s *spoken, asks, tls13 bool)) (all []*spoken) 
 // for, against what the servers were told to do.
 func TestSpoken(t *testing.T) {
 	rows := speakers()
-	tools := []string{"gtlsserver", "gtlsclient", "gnutls-serv", "gnutls-cli", "haproxy", "nginx", "curl", "tinyproxy", "microsocks", "danted"}
+	tools := []string{"gtlsserver", "gtlsclient", "gnutls-serv", "gnutls-cli", "haproxy", "nginx", "curl", "tinyproxy", "microsocks", "danted", "openvpn"}
 	for _, s := range rows {
 		tools = append(tools, s.tools...)
 	}
@@ -111,7 +112,16 @@ func TestSpoken(t *testing.T) {
 	}
 	more, ports := throughProxies(l, next)
 	todo, listen = append(todo, more...), append(listen, ports...)
+	vpns, ports := throughVPN(l, next)
+	listen = append(listen, ports...)
 	grams := overDatagrams(l, next)
+	for _, s := range vpns {
+		if !slices.Contains(ports, s.by) {
+			grams = append(grams, s)
+		} else {
+			todo = append(todo, s)
+		}
+	}
 	todo = append(todo, grams...)
 	l.Net.Server.WaitListen(t, listen...)
 	for _, s := range grams {
@@ -182,6 +192,7 @@ func (s *spoken) problems(l *Lab, clear, keyed judged) (out []string) {
 			}
 		}
 		expect("preamble", j.Preamble, s.preamble)
+		expect("method", j.Method, s.method)
 		expect("target", j.Target, s.target)
 		expect("proxied", j.Proxied != nil, s.proxied)
 		if j.Proxied != nil {
