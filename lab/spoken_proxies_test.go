@@ -57,8 +57,33 @@ func throughProxies(l *Lab, next func() int) (all []*spoken, listen []int) {
 			}
 		})...)
 	}
+	challenged, port := throughChallenge(l, next, target)
+	all, listen = append(all, challenged...), append(listen, port)
 	balanced, ports := throughBalancer(l, next)
 	return append(all, balanced...), append(listen, ports...)
+}
+
+// throughChallenge are connections through a Squid that answers the first CONNECT
+// of each with 407, and is asked again with a password.
+func throughChallenge(l *Lab, next func() int, target [2]int) (all []*spoken, port int) {
+	port = next()
+	server, own := l.Net.Server.Addr.String(), l.dir("squid")
+	l.own("proxy", own)
+	l.start("squid", "-N", "-f", l.File("squid/squid.conf", fmt.Sprintf("http_port %s:%d\nvisible_hostname www.contoso.test\npid_filename %[3]s/pid\n"+
+		"cache_log %[3]s/log\naccess_log none\ncache deny all\ncoredump_dir %[3]s\nshutdown_lifetime 0 seconds\n"+
+		"auth_param basic program /bin/sh %[4]s\nauth_param basic children 2 startup=1\nauth_param basic realm contoso\n"+
+		"acl known proxy_auth REQUIRED\nhttp_access allow known\nhttp_access deny all\n",
+		server, port, own, l.File("squid/check", "while read -r line; do echo OK; done\n"))))
+	all = cases("connect-squid", func(c *spoken, asks, tls13 bool) {
+		to := target[btoi(asks)]
+		c.preamble, c.target, c.by = "http-connect", fmt.Sprintf("%s:%d", server, to), port
+		c.command = []string{"curl", "-sSk", "-m", "10", "--http1.1", "--tls-max", pick(tls13, "1.3", "1.2"), "--connect-to", fmt.Sprintf("%s:%d:%s:%d", c.sni, to, server, to),
+			"-x", fmt.Sprintf("http://%s:%d", server, port), "--proxy-anyauth", "--proxy-user", "robin:unused", fmt.Sprintf("https://%s:%d/", c.sni, to)}
+		if c.cert {
+			c.command = append(c.command, "--cert", l.PKI.ClientRSA.Cert, "--key", l.PKI.ClientRSA.Key)
+		}
+	})
+	return all, port
 }
 
 // throughBalancer are connections that an HAProxy beside the client passes on to

@@ -176,7 +176,11 @@ type KeyLog struct {
 	keys *Keys
 	line []byte // the line still without an end
 	long bool   // its beginning was given up
+	some bool   // a line was of the format
 }
+
+// Some reports whether a line has been of the format.
+func (l *KeyLog) Some() bool { return l.some }
 
 // Write takes the next bytes of the log. It never fails.
 func (l *KeyLog) Write(b []byte) (int, error) {
@@ -193,7 +197,7 @@ func (l *KeyLog) Write(b []byte) (int, error) {
 		case len(l.line)+len(piece) > maxKeyLine:
 			l.long, l.line = true, l.line[:0]
 		case end >= 0 && len(l.line) == 0:
-			l.keys.read(piece) // in one piece: no copy
+			l.some = l.keys.read(piece) || l.some // in one piece: no copy
 		default:
 			l.line = append(l.line, piece...)
 		}
@@ -203,7 +207,7 @@ func (l *KeyLog) Write(b []byte) (int, error) {
 		if b = b[1:]; l.long {
 			l.keys.stats.Bad++
 		} else if len(l.line) > 0 {
-			l.keys.read(l.line)
+			l.some = l.keys.read(l.line) || l.some
 		}
 		l.line, l.long = l.line[:0], false
 	}
@@ -215,20 +219,21 @@ func (l *KeyLog) Write(b []byte) (int, error) {
 func (l *KeyLog) Flush() {
 	if !l.long {
 		before := l.keys.stats
-		if l.keys.read(l.line); l.keys.stats.Secrets == before.Secrets {
+		l.some = l.keys.read(l.line) || l.some
+		if l.keys.stats.Secrets == before.Secrets {
 			l.keys.stats = before // it will be counted when it is complete
 		}
 	}
 }
 
-// read takes one line.
-func (k *Keys) read(line []byte) {
+// read takes one line and reports whether it, or its end, is of the format.
+func (k *Keys) read(line []byte) bool {
 	line = bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")))
 	if len(line) == 0 || line[0] == '#' {
-		return
+		return false
 	}
 	if k.readFrom(line) {
-		return
+		return true
 	}
 	// Writers of one file may tear each other's lines: the rest of one may be
 	// followed by a whole one.
@@ -241,12 +246,13 @@ func (k *Keys) read(line []byte) {
 			}
 			if at = max(at, from+i); k.readFrom(line[from+i:]) {
 				k.stats.Bad++ // what stood in front
-				return
+				return true
 			}
 			from += i + 1
 		}
 	}
 	k.stats.Bad++
+	return false
 }
 
 // readFrom takes a line without anything around it and reports whether it is

@@ -190,6 +190,9 @@ func (u *unsealing) hopefulNow12() bool {
 func (u *unsealing) changeKeys12(d *direction, s *sealed) {
 	u.release(s)
 	s.msg.reset(u.c.p)
+	if sh := u.c.h.ServerHello; sh != nil && sh.compressed && u.c.p.opts.Keys.has(u.next.client) {
+		u.c.h.Keys = max(u.c.h.Keys, KeysUnsupported) // whatever the suite
+	}
 	if !u.next.complete || s.open != nil && u.next == s.hello {
 		// The hellos of this handshake were lost, and its keys with them.
 		if s.open != nil {

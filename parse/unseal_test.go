@@ -100,6 +100,30 @@ func TestUnseal(t *testing.T) {
 	}
 }
 
+// TestCompressed: records that a compression method was agreed for are told as
+// not supported, though there is a secret (RFC 3749).
+func TestCompressed(t *testing.T) {
+	configs := testConfigs(t)["1.2 asked empty"]
+	chunks, log := logged(t, configs[0], configs[1])
+	const deflate = 1
+	patched := false
+	for i := range chunks {
+		ch := &chunks[i]
+		if at := headerLen + 4 + 2 + 32; !patched && ch.From == Accepter && len(ch.Data) > at && ch.Data[headerLen] == byte(TypeServerHello) {
+			ch.Data = bytes.Clone(ch.Data)
+			ch.Data[at+1+int(ch.Data[at])+2] = deflate
+			patched = true
+		}
+	}
+	h, _ := feed(NewParser(Options{Keys: keysOf(log)}), chunks)
+	if !patched || h.Keys != KeysUnsupported || h.Sides[0].Opened+h.Sides[1].Opened > 0 {
+		t.Errorf("patched %v, keys %v", patched, h.Keys)
+	}
+	if h, _ := feed(NewParser(Options{Keys: NewKeys()}), chunks); h.Keys != KeysNone {
+		t.Errorf("without a secret: keys %v", h.Keys)
+	}
+}
+
 // TestUnsealSplits: cutting the same bytes differently changes no fact.
 func TestUnsealSplits(t *testing.T) {
 	for name, configs := range testConfigs(t) {

@@ -115,6 +115,15 @@ func (k *keyLogs) notes(opened, failed int64) []capture.Note {
 		}
 		out = append(out, n)
 	}
+	for _, f := range k.files {
+		if !f.log.Some() {
+			out = append(out, capture.Note{
+				Kind: "keylog-useless",
+				Text: fmt.Sprintf("the key log %s holds not one secret", f.name),
+				Hint: "name the file that SSLKEYLOGFILE named when the browser started; all its windows have to be closed before",
+			})
+		}
+	}
 	if failed > 0 {
 		out = append(out, capture.Note{
 			Kind: "keys-failed", Count: failed,
