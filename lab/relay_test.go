@@ -53,7 +53,7 @@ func newHosts(t *testing.T) *hosts {
 }
 
 // run runs a command to its end and returns what it wrote.
-func run(t *testing.T, ns Namespace, name string, args ...string) string {
+func run(t testing.TB, ns Namespace, name string, args ...string) string {
 	t.Helper()
 	out, err := ns.Command(name, args...).CombinedOutput()
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -84,22 +86,35 @@ func (s script) play(c *net.TCPConn) (got []byte, reset bool, err error) {
 // to be relayed.
 type connector func(relay, target string) (*net.TCPConn, error)
 
+// manyConnections is the environment variable that asks for more than a few
+// connections through each way in.
+const manyConnections = "WHOASKED_CONNECTIONS"
+
 // TestTransparent sends random streams both ways at once, ended in order or by a
 // reset, and demands the same bytes at the other end.
 func TestTransparent(t *testing.T) {
+	round, rounds := 3000, 1
+	if testing.Short() {
+		round = 300
+	}
+	if v := os.Getenv(manyConnections); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 {
+			t.Fatalf("%s=%q is no number of connections", manyConnections, v)
+		}
+		rounds = (n + round - 1) / round
+	}
 	for name, way := range ways(t) {
 		t.Run(name, func(t *testing.T) {
-			n := 3000
-			if testing.Short() {
-				n = 300
+			for i := range rounds {
+				t.Run(fmt.Sprint(i), func(t *testing.T) { testTransparent(t, way.way, way.connect, round, uint64(i)) })
 			}
-			testTransparent(t, way.way, way.connect, n)
 		})
 	}
 }
 
-func testTransparent(t *testing.T, wayTo func(target string) Way, connect connector, connections int) {
-	rnd := rand.New(rand.NewPCG(3, uint64(connections)))
+func testTransparent(t *testing.T, wayTo func(target string) Way, connect connector, connections int, seed uint64) {
+	rnd := rand.New(rand.NewPCG(3+seed, uint64(connections)))
 	type pair struct{ client, server script }
 	pairs := make([]pair, connections)
 	for i := range pairs {
