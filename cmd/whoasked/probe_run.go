@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -97,6 +98,12 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before, offers: store,
 		resolver: f.newResolver(), showBar: showProgress(c, out),
 	}
+	if os.Getenv("GOGC") == "" {
+		// Connections leave much behind and little lives: what is kept is small
+		// enough for collections to be rare, up to a size where they are not.
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(probeMemory)
+	}
 	err = choose(p)(ctx, targets)
 	if err == nil {
 		err = p.offers.write(p.line.out)
@@ -132,6 +139,9 @@ func (p *probing) status(ctx context.Context, c *config.Config) error {
 	}
 	return nil
 }
+
+// probeMemory is where memory is collected as often as it takes, in bytes.
+const probeMemory = 128 << 20
 
 // maxTargets bounds what is read from standard input.
 const maxTargets = 100_000
