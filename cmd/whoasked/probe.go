@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"whoasked/capture/probe"
+	"whoasked/config"
 )
 
 const probeHelp = `probe connects as a TLS client to every address of each target, and to every
@@ -63,21 +64,14 @@ func newProbe(t *terminal) *cobra.Command {
   whoasked probe --name portal.contoso.test --name "" 198.18.0.20:443
   whoasked probe smtp://mail.contoso.test --as openssl-like
   whoasked probe --watch 30s --repeat 5 https://portal.contoso.test/`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return withHint(errors.New("no target given"), "name one or more, such as https://portal.contoso.test/")
-			}
-			return nil
-		},
+		Args: someTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			loaded, err := settings(cmd, t)
 			if err != nil {
 				return err
 			}
-			for _, key := range []string{"sni", "client", "server"} {
-				if loaded.Given(key) {
-					return withHint(fmt.Errorf("probe takes no --%s: it chooses its connections itself", key), "--name is the server name to send, --address where to connect")
-				}
+			if err := noFilters(loaded, "probe"); err != nil {
+				return err
 			}
 			if loaded.Given("keylog") {
 				return withHint(errors.New("probe takes no --keylog: it has the keys of its own connections"), "whoasked read --keylog opens captures")
@@ -114,6 +108,24 @@ func newProbe(t *terminal) *cobra.Command {
 	must(cmd.MarkFlagDirname("would-offer"))
 	must(cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions(probe.HelloNames(), cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
+}
+
+// someTarget demands a target.
+func someTarget(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return withHint(errors.New("no target given"), "name one or more, such as https://portal.contoso.test/")
+	}
+	return nil
+}
+
+// noFilters refuses settings that choose among connections of others.
+func noFilters(loaded *config.Loaded, command string) error {
+	for _, key := range []string{"sni", "client", "server"} {
+		if loaded.Given(key) {
+			return withHint(fmt.Errorf("%s takes no --%s: it chooses its connections itself", command, key), "--name is the server name to send, --address where to connect")
+		}
+	}
+	return nil
 }
 
 // tlsVersions are the versions that --tls takes.

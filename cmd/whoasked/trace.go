@@ -52,21 +52,14 @@ func newTrace(t *terminal) *cobra.Command {
 		Long:  traceHelp,
 		Example: `  whoasked trace https://portal.contoso.test/
   whoasked trace --as chrome --name portal.contoso.test 198.18.0.20:443`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return withHint(errors.New("no target given"), "name one or more, such as https://portal.contoso.test/")
-			}
-			return nil
-		},
+		Args: someTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			loaded, err := settings(cmd, t)
 			if err != nil {
 				return err
 			}
-			for _, key := range []string{"sni", "client", "server"} {
-				if loaded.Given(key) {
-					return withHint(fmt.Errorf("trace takes no --%s: it chooses its connections itself", key), "--name is the server name to send, --address where to connect")
-				}
+			if err := noFilters(loaded, "trace"); err != nil {
+				return err
 			}
 			if f.maxHops < 1 || f.maxHops > 255 || f.wait <= 0 || f.wait > time.Minute {
 				return errors.New("--max-hops takes a number from 1 to 255, --wait a time up to 1m")
