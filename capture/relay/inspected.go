@@ -133,10 +133,11 @@ func (i *inspected) run() error {
 	}
 	_ = i.leg.SetDeadline(time.Now().Add(2 * limit)) // crypto/tls may answer alerts meanwhile
 	_ = i.c.SetDeadline(time.Now().Add(limit))
-	client, clientErr := in.Accept(&rewound{i.c.TCPConn, i.c.head}, i.hello, server)
+	raw := &rewound{TCPConn: i.c.TCPConn, head: i.c.head}
+	client, clientErr := in.Accept(raw, i.hello, server)
 	i.c.head = nil
 	if clientErr != nil {
-		i.clientFailed(clientErr)
+		i.clientFailed(clientErr, raw.alert)
 		_ = server.Close()
 		return nil
 	}
@@ -180,11 +181,15 @@ func (i *inspected) passes(err error) bool {
 	return true
 }
 
-// clientFailed tells why TLS to the client failed.
-func (i *inspected) clientFailed(err error) {
+// clientFailed tells why TLS to the client failed; clear is the alert it sent
+// unsealed, 0 for none.
+func (i *inspected) clientFailed(err error, clear uint8) {
 	in := i.r.opts.Inspect
+	if clear != 0 {
+		err = errors.New("it sent the alert " + parse.AlertName(clear))
+	}
 	switch {
-	case !inspect.Distrusts(err):
+	case !inspect.Distrusts(err, clear):
 		i.tell(KindClientTLS, err)
 	case in.Fail:
 		i.tell(KindPinned, err)
@@ -308,7 +313,8 @@ func (w keyWriter) Write(line []byte) (int, error) {
 // rewound is a connection of which the first bytes are read again.
 type rewound struct {
 	*net.TCPConn
-	head []byte
+	head  []byte
+	alert uint8 // read in the clear, 0 for none
 }
 
 func (r *rewound) Read(b []byte) (int, error) {
@@ -317,5 +323,9 @@ func (r *rewound) Read(b []byte) (int, error) {
 		r.head = r.head[n:]
 		return n, nil
 	}
-	return r.TCPConn.Read(b)
+	n, err := r.TCPConn.Read(b)
+	if a := inspect.ClearAlert(b[:n]); a != 0 {
+		r.alert = a
+	}
+	return n, err
 }

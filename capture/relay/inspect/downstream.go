@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -76,12 +77,30 @@ func offered(chain []*x509.Certificate) string {
 // Distrusts reports whether a client broke the handshake off because of the
 // certificate: it does not trust the authority, or has the server's pinned. The
 // alerts are those about certificates (RFC 8446 §6.2).
-func Distrusts(err error) bool {
-	switch RemoteAlert(err) {
+//
+// OpenSSL as a client seals nothing in TLS 1.3 before its own flight, not even an
+// alert, which crypto/tls then cannot open; clear is such an alert, 0 for none.
+func Distrusts(err error, clear uint8) bool {
+	alert := RemoteAlert(err)
+	if alert == 0 {
+		alert = clear
+	}
+	switch alert {
 	case 42, 43, 44, 45, 46, 48: // bad, unsupported, revoked, expired, unknown; unknown_ca
 		return true
 	}
 	return false
+}
+
+// ClearAlert returns the fatal alert that bytes of a client end with, outside of
+// any seal and behind nothing but a ChangeCipherSpec; 0 for none.
+func ClearAlert(b []byte) uint8 {
+	changeCipherSpec := []byte{20, 3, 3, 0, 1, 1}
+	b = bytes.TrimPrefix(b, changeCipherSpec)
+	if len(b) == 7 && b[0] == 21 && b[1] == 3 && b[3] == 0 && b[4] == 2 && b[5] == 2 {
+		return b[6]
+	}
+	return 0
 }
 
 // alertNumber is the value of an alert of crypto/tls, whose type it keeps to
