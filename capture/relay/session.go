@@ -93,7 +93,9 @@ func (s *session) closed(from parse.Side) {
 	broken, last := s.broken[from], s.half
 	s.half = true
 	s.mu.Unlock()
-	if broken {
+	// The kernel tells of a reset once, and the other pump's write may just have
+	// been told: what reads then finds an end that looks orderly.
+	if broken || !last && wasReset(s.conns[from]) {
 		s.reset(from, syscall.ECONNRESET)
 		return
 	}

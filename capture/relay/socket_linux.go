@@ -32,6 +32,23 @@ func keepAlive(fd uintptr) error {
 	return nil
 }
 
+// wasReset reports whether a connection of which the end was read, and whose own
+// direction is open, ended by a reset: it is closed then, and waits for our end
+// otherwise.
+func wasReset(c *net.TCPConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	reset := false
+	err = raw.Control(func(fd uintptr) {
+		const stateClose = 7 // TCP_CLOSE in the kernel's tcp_states.h
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		reset = err == nil && info.State == stateClose
+	})
+	return err == nil && reset
+}
+
 // awaitSent waits until the peer has acknowledged all that was sent, for limit
 // at most.
 func awaitSent(c *net.TCPConn, limit time.Duration) {

@@ -13,6 +13,9 @@ func socketOptions(uintptr) error { return nil }
 
 func keepAlive(uintptr) error { return nil }
 
+// wasReset is for systems that tell the state of a connection.
+func wasReset(*net.TCPConn) bool { return false }
+
 // awaitSent is for systems that tell what a peer has not acknowledged yet.
 func awaitSent(*net.TCPConn, time.Duration) {}
 
