@@ -137,7 +137,9 @@ func TestSweepEnds(t *testing.T) {
 	if err := p.sweep(ctx, list, func(*outcome) error { cancel(); return nil }); err != nil {
 		t.Error(err)
 	}
-	if n := dials.Load(); n > 100 {
+	// The workers may be as far ahead as their answers can wait, in both sweeps.
+	const each = 7 // connections to a target, as TestSweepDead counts them
+	if n := dials.Load(); n > 2*each*(maxWaiting+2) {
 		t.Errorf("%d connections after the end", n)
 	}
 }
