@@ -117,7 +117,7 @@ func (j *joiner) findings() []Finding {
 		add(resumption(name, full, resumed, asked))
 	}
 	for _, server := range servers.keys {
-		add(byName(server, servers.of[server]))
+		add(j.byName(server, servers.of[server]))
 	}
 	return out
 }
@@ -197,12 +197,8 @@ func (j *joiner) tried(name string, s *sample) []candidate {
 		if len(values) < 2 || f.name == "backend" && slices.Equal(class, first) {
 			continue
 		}
-		n := len(values)
-		c := candidate{
-			Finding: Finding{SNI: name, Factor: f.name, Values: values, Explains: s.lambda(class, n)},
-			title:   f.title, follows: f.follows, classes: n,
-			measure: func(x *sample) float64 { return x.lambda(class, n) },
-		}
+		c := s.classified(Finding{SNI: name, Factor: f.name}, class, values)
+		c.title, c.follows = f.title, f.follows
 		c.tell(f.title)
 		out = append(out, c)
 	}

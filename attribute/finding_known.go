@@ -3,6 +3,7 @@ package attribute
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // splitResumed sorts out the sessions that were resumed and not asked. resumed and
@@ -91,30 +92,27 @@ func byPath(name string, all []*session) (Finding, bool) {
 
 // byName tells of an address whether it is a client's sending a server name (SNI)
 // that decides; all are its sessions.
-func byName(server netip.AddrPort, all []*session) (Finding, bool) {
+func (j *joiner) byName(server netip.AddrPort, all []*session) (Finding, bool) {
 	s := newSample(all)
 	if s.yes == 0 || s.yes == len(s.asked) {
 		return Finding{}, false
 	}
-	var class []int
-	values := []FactorValue{{Value: "no name"}, {Value: "a name"}}
-	for i, x := range s.sessions {
-		k := 0
-		if x.first().sni != 0 {
-			k = 1
+	const no = "no name"
+	class, values := j.classify(&factor{value: func(_ *joiner, s *session) string {
+		if s.first().sni == 0 {
+			return no
 		}
-		class = append(class, k)
-		values[k].Of++
-		if s.asked[i] {
-			values[k].Asked++
-		}
-	}
-	c := candidate{
-		Finding: Finding{Server: server, Factor: "sni", Values: values, Explains: s.lambda(class, 2)}, classes: 2,
-		measure: func(x *sample) float64 { return x.lambda(class, 2) },
-	}
-	if values[0].Of == 0 || values[1].Of == 0 || c.Explains < leastShare || !s.beatsChance(1, &c) {
+		return "a name"
+	}}, s)
+	if len(values) < 2 {
 		return Finding{}, false
+	}
+	c := s.classified(Finding{Server: server, Factor: "sni"}, class, values)
+	if c.Explains < leastShare || !s.beatsChance(1, &c) {
+		return Finding{}, false
+	}
+	if values[0].Value != no {
+		slices.Reverse(values)
 	}
 	c.Text = fmt.Sprintf("%s: clients that send no server name (SNI) are asked in %d of %d, and those that send one in %d of %d",
 		server, values[0].Asked, values[0].Of, values[1].Asked, values[1].Of)

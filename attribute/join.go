@@ -62,11 +62,11 @@ func newJoiner(l *Legs) *joiner {
 	j := &joiner{Legs: l, byEnd: make(map[netip.Addr]*ending), byEndHop: make(map[uint16]*ending), shared: make(map[[2]uint16]bool)}
 	order := j.byRandom()
 	j.setClocks(order)
-	all := make([]session, 0, l.n) // one piece of memory; pointers into it stay
+	all := make([]session, 0, l.legs.n) // one piece of memory; pointers into it stay
 	for len(order) > 0 {
 		group := order[:1]
-		for len(group) < len(order) && j.leg(group[0]).carries(j.leg(order[len(group)])) {
-			a, b := j.leg(group[0]).capture, j.leg(order[len(group)]).capture
+		for len(group) < len(order) && j.legs.at(group[0]).carries(j.legs.at(order[len(group)])) {
+			a, b := j.legs.at(group[0]).capture, j.legs.at(order[len(group)]).capture
 			if a != b {
 				j.shared[[2]uint16{min(a, b), max(a, b)}] = true
 			}
@@ -123,12 +123,12 @@ func (j *joiner) byRandom() []int {
 		key uint64
 		leg int
 	}
-	keys := make([]keyed, j.n)
+	keys := make([]keyed, j.legs.n)
 	for i := range keys {
-		keys[i] = keyed{binary.BigEndian.Uint64(j.leg(i).random[:]), i}
+		keys[i] = keyed{binary.BigEndian.Uint64(j.legs.at(i).random[:]), i}
 	}
 	slices.SortFunc(keys, func(x, y keyed) int { return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.leg, y.leg)) })
-	order := make([]int, j.n)
+	order := make([]int, j.legs.n)
 	for i, k := range keys {
 		order[i] = k.leg
 	}
@@ -159,9 +159,9 @@ func (j *joiner) setClocks(order []int) {
 	type pair struct{ known, other uint16 }
 	differences := make(map[pair][]int64)
 	for i := range order {
-		a := j.leg(order[i])
+		a := j.legs.at(order[i])
 		for _, k := range order[i+1:] {
-			b := j.leg(k)
+			b := j.legs.at(k)
 			if !a.carries(b) {
 				break
 			}
@@ -209,9 +209,9 @@ const maxWayPoints = 8
 // were answered otherwise than the first.
 func (j *joiner) session(s *session, group []int) (rest []int) {
 	s.legs = s.few[:0]
-	first := j.leg(group[0])
+	first := j.legs.at(group[0])
 	for _, n := range group {
-		l := j.leg(n)
+		l := j.legs.at(n)
 		if !first.answersAs(l) {
 			rest = append(rest, n)
 			continue

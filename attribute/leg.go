@@ -24,9 +24,8 @@ type leg struct {
 	// the digest of its certificate, zero where it was sealed.
 	version parse.Version
 	cert    [8]byte
-	// clientPrint and serverPrint are the JA4 and the JA3S;
-	// indices in Legs.clientPrints
-	// and Legs.serverPrints.
+	// clientPrint and serverPrint are the JA4 and the JA3S, indices in
+	// Legs.clientPrints and Legs.serverPrints.
 	clientPrint, serverPrint uint16
 	source                   uint32 // index in Legs.sources, plus 1; 0 for none
 
@@ -45,10 +44,7 @@ type leg struct {
 }
 
 // maxLegs bounds what is remembered for joining, about 5 MiB.
-const (
-	maxLegs  = 24 << 10
-	legBlock = 256
-)
+const maxLegs = 24 << 10
 
 // Legs joins connections into the ways they are legs of. Its memory is bounded;
 // Left tells what went beyond.
@@ -56,8 +52,7 @@ type Legs struct {
 	// Configured, if set before Join, tells which endpoints end TLS.
 	Configured Hops
 
-	legs     []*[legBlock]leg // full but for the last one
-	n        int
+	legs     blocks[leg]
 	captures index[uint16]
 	names    index[uint32]
 	hops     index[uint16]
@@ -109,14 +104,10 @@ func (x *index[N]) text(id N) string {
 
 // Add remembers a judged connection.
 func (l *Legs) Add(c *Connection) {
-	if l.n == maxLegs {
+	if l.legs.n == maxLegs {
 		l.left++
 		return
 	}
-	if l.n%legBlock == 0 {
-		l.legs = append(l.legs, new([legBlock]leg))
-	}
-	l.n++
 	n := leg{
 		id: c.ID, capture: l.captures.of(c.Capture), hop: l.hops.of(c.Hop), from: l.hops.of(c.ClientHop),
 		client: c.Client, server: c.Server,
@@ -154,10 +145,8 @@ func (l *Legs) Add(c *Connection) {
 		n.source = uint32(len(l.sources))
 	}
 	n.target = l.names.of(c.Target)
-	*l.leg(l.n - 1) = n
+	l.legs.add(n)
 }
-
-func (l *Legs) leg(i int) *leg { return &l.legs[i/legBlock][i%legBlock] }
 
 // volume is the application data that a side sent.
 func volume(c *Connection, s parse.Side) int64 { return c.Sides[s].AppBytes }

@@ -31,6 +31,10 @@ type visitor struct {
 	endpoint
 }
 
+func visitorOf(key endpoint, c *Connection) visitor {
+	return visitor{client: c.Client.Addr(), browser: Browser(c.Handshake), endpoint: key}
+}
+
 // holds reports whether the browser holds the connection that its dialog is for.
 func (v *visitor) holds() bool { return v.browser == firefox }
 
@@ -46,8 +50,16 @@ type sight struct {
 // used: a request of HTTP was sent before, so it was not made in advance.
 func (s *sight) used() bool { return s.when != InHandshake }
 
-// idle reports whether nothing waited for a connection that was dropped.
-func (v *visitor) idle(s *sight) bool { return v.holds() && s.reply == ReplyDropped && !s.used() }
+// wanted returns those of some dropped or held connections that something may
+// have waited for.
+func (v *visitor) wanted(waiting []sight) (out []sight) {
+	for _, s := range waiting {
+		if !v.holds() || s.reply != ReplyDropped || s.used() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
 
 // visit is what is remembered of one visitor.
 type visit struct {
@@ -67,7 +79,7 @@ const grace = 2 * time.Second
 // watch remembers an asked connection of a browser, or corrects what it
 // remembers of it.
 func (b *Book) watch(key endpoint, c *Connection) {
-	v := visitor{client: c.Client.Addr(), browser: Browser(c.Handshake), endpoint: key}
+	v := visitorOf(key, c)
 	s := sight{id: c.ID, start: c.Start, asked: c.Verdict.AskedAt, reacted: c.Verdict.ReactedAt, reply: c.Verdict.Reply,
 		when: c.Verdict.When}
 	of := b.sights[v]
@@ -90,7 +102,7 @@ func (b *Book) watch(key endpoint, c *Connection) {
 
 // unwatch forgets a connection that was not asked after all.
 func (b *Book) unwatch(key endpoint, c *Connection) {
-	v := visitor{client: c.Client.Addr(), browser: Browser(c.Handshake), endpoint: key}
+	v := visitorOf(key, c)
 	of := b.sights[v]
 	if of == nil {
 		return
@@ -228,7 +240,7 @@ func (v visitor) open(waiting []sight) Prompt {
 	if waiting[0].reply == ReplyStalled {
 		p.Opened = waiting[0].asked
 	}
-	rest := slices.DeleteFunc(slices.Clone(waiting), func(s sight) bool { return v.idle(&s) })
+	rest := v.wanted(waiting)
 	if len(rest) == 0 {
 		p.Outcome = OutcomeNoneShown
 		p.Evidence = connections(len(waiting)) + " dropped without a word after the request: made in advance, as Firefox holds the one that its dialog is for"
@@ -264,7 +276,7 @@ func (v visitor) answered(waiting []sight, answer sight) Prompt {
 		p.Evidence = fmt.Sprintf("the browser held the connection in silence for %s after the request, then answered with %s", seconds(held), with)
 		return p
 	}
-	waiting = slices.DeleteFunc(slices.Clone(waiting), func(s sight) bool { return v.idle(&s) })
+	waiting = v.wanted(waiting)
 	if len(waiting) == 0 {
 		p.Outcome, p.Opened = OutcomeNoneShown, answer.asked
 		p.Evidence = fmt.Sprintf("the browser answered with %s %d ms after the request: too fast for a person", with, held.Milliseconds())

@@ -29,6 +29,14 @@ func newSample(all []*session) *sample {
 	return s
 }
 
+// classified is what a factor explains of a sample whose sessions it puts into
+// classes, as lambda takes them, with these values.
+func (s *sample) classified(f Finding, class []int, values []FactorValue) candidate {
+	n := len(values)
+	f.Values, f.Explains = values, s.lambda(class, n)
+	return candidate{Finding: f, classes: n, measure: func(x *sample) float64 { return x.lambda(class, n) }}
+}
+
 // lambda is by how much knowing the class betters a guess; those without one are in
 // class -1.
 func (s *sample) lambda(class []int, n int) float64 {

@@ -73,23 +73,17 @@ func sightingOf(c *Connection) sighting {
 
 // sightings remembers connections by what makes them recognisable.
 type sightings struct {
-	at   map[uint64]int32 // place in ring, by key
-	ring []*[ringBlock]remembered
-	n    int // how many are remembered
+	at   map[uint64]int // place in ring, by key
+	ring blocks[remembered]
 	next int // where the ring is written next, once it is full
 }
-
-const ringBlock = 256
-
-// place is the i-th of the ring.
-func (s *sightings) place(i int32) *remembered { return &s.ring[i/ringBlock][i%ringBlock] }
 
 type remembered struct {
 	mark
 	sighting
 }
 
-func newSightings() sightings { return sightings{at: make(map[uint64]int32)} }
+func newSightings() sightings { return sightings{at: make(map[uint64]int)} }
 
 // put remembers a sighting. If it is one of a connection that is known, it
 // returns how that was counted.
@@ -99,8 +93,8 @@ func (s *sightings) put(c *Connection, now sighting) (before sighting, again boo
 		return sighting{}, false
 	}
 	k := m.key()
-	if i, found := s.at[k]; found && s.place(i).mark == m {
-		r := s.place(i)
+	if i, found := s.at[k]; found && s.ring.at(i).mark == m {
+		r := s.ring.at(i)
 		before = r.sighting
 		again = !before.hello || !now.hello || before.server == now.server
 		switch {
@@ -112,21 +106,17 @@ func (s *sightings) put(c *Connection, now sighting) (before sighting, again boo
 		r.sighting = now
 		return before, again
 	}
-	if s.n < maxSightings {
-		if s.n%ringBlock == 0 {
-			s.ring = append(s.ring, new([ringBlock]remembered))
-		}
-		s.at[k] = int32(s.n)
-		*s.place(int32(s.n)) = remembered{m, now}
-		s.n++
+	if s.ring.n < maxSightings {
+		s.at[k] = s.ring.n
+		s.ring.add(remembered{m, now})
 		return sighting{}, false
 	}
-	r := s.place(int32(s.next))
-	if old := r.key(); s.at[old] == int32(s.next) {
+	r := s.ring.at(s.next)
+	if old := r.key(); s.at[old] == s.next {
 		delete(s.at, old)
 	}
 	*r = remembered{m, now}
-	s.at[k] = int32(s.next)
+	s.at[k] = s.next
 	s.next = (s.next + 1) % maxSightings
 	return sighting{}, false
 }
@@ -139,13 +129,13 @@ func (s *sightings) correct(c *Connection, now sighting) bool {
 		return true
 	}
 	i, found := s.at[m.key()]
-	if !found || s.place(i).mark != m {
+	if !found || s.ring.at(i).mark != m {
 		return true // forgotten since
 	}
-	if s.place(i).id != now.id {
+	if s.ring.at(i).id != now.id {
 		return false
 	}
-	s.place(i).sighting = now
+	s.ring.at(i).sighting = now
 	return true
 }
 

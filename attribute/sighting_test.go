@@ -82,8 +82,8 @@ func TestSightingsAreBounded(t *testing.T) {
 	for i := range n {
 		add(i)
 	}
-	if s := &b.sightings; len(s.at) != maxSightings || s.n != maxSightings {
-		t.Errorf("%d and %d kept", len(s.at), s.n)
+	if s := &b.sightings; len(s.at) != maxSightings || s.ring.n != maxSightings {
+		t.Errorf("%d and %d kept", len(s.at), s.ring.n)
 	}
 	if c := add(n - 1); c.SameAs != n {
 		t.Errorf("the latest is the same as %d", c.SameAs)
