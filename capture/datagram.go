@@ -61,7 +61,7 @@ func (t *Tracker) Datagram(at int64, seg *Segment) bool {
 	}
 	k, d := keyOf(&seg.Tuple)
 	s := t.sessions.find(&k)
-	if s != nil && mayName(seg.Payload) && s.begunAgain(parse.NamesIn(seg.Payload), d) {
+	if s != nil && parse.MayName(seg.Payload) && s.begunAgain(parse.NamesIn(seg.Payload), d) {
 		t.endSession(s, s.seen, parse.Reused)
 		s = nil
 	}
@@ -83,20 +83,6 @@ func (t *Tracker) Datagram(at int64, seg *Segment) bool {
 		s.begunAgain(parse.NamesIn(seg.Payload), d)
 	}
 	return t.handDatagram(s, at, parse.Side(d)^parse.Side(s.opener), seg)
-}
-
-// mayName tells the datagrams that can name their connection, a long header of
-// QUIC, a handshake record of DTLS, or a reset of OpenVPN, from the bulk of data.
-func mayName(b []byte) bool {
-	const (
-		long, handshake           = 0x80, 22
-		softReset, reset, withKey = 3, 7, 10 // over the key id
-	)
-	if len(b) == 0 {
-		return false
-	}
-	op := b[0] >> 3
-	return b[0]&long != 0 || b[0] == handshake || op == softReset || op == reset || op == withKey
 }
 
 // begunAgain takes note of the names that end d used, and reports whether they

@@ -132,12 +132,9 @@ func judgeConnections(t *testing.T, pcap string) []*attribute.Connection {
 		}
 		delete(open, ch.Conn)
 		if h := c.Handshake(); h.TLS {
-			side := parse.Opener
-			if h.ClientKnown {
-				side = h.Client
-			}
-			conns = append(conns, &attribute.Connection{ID: uint64(len(conns) + 1), Capture: pcap, Handshake: h,
-				Client: h.Flow.Addrs[side], Server: h.Flow.Addrs[side.Other()], Verdict: attribute.Judge(h)})
+			c := &attribute.Connection{ID: uint64(len(conns) + 1), Capture: pcap, Handshake: h, Verdict: attribute.Judge(h)}
+			c.Client, c.Server = h.Ends()
+			conns = append(conns, c)
 		}
 	}
 	slices.SortStableFunc(conns, func(a, b *attribute.Connection) int { return a.Start.Compare(b.Start) })

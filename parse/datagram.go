@@ -40,6 +40,19 @@ type Names struct {
 	Mutual bool
 }
 
+// MayName tells the datagrams that [NamesIn] may find a name in, a long header of
+// QUIC, a handshake record of DTLS, or a reset of OpenVPN, from the bulk of data.
+func MayName(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	switch openvpnOp(b[0] >> 3) {
+	case openvpnSoftReset, openvpnClientReset, openvpnClientReset3:
+		return true
+	}
+	return b[0]&quicLong != 0 || b[0] == byte(HandshakeRecord)
+}
+
 // NamesIn reads the names in a datagram, by which one flow that carries several
 // connections one after the other can be cut.
 func NamesIn(b []byte) (n Names) {

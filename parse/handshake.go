@@ -133,6 +133,21 @@ type SideFacts struct {
 	Opened, Unopened int
 }
 
+// ClientSide returns the side of the TLS client, or, where the roles are unknown, of
+// who opened the connection.
+func (h *Handshake) ClientSide() Side {
+	if h.ClientKnown {
+		return h.Client
+	}
+	return Opener
+}
+
+// Ends returns the addresses of [Handshake.ClientSide] and of the other side.
+func (h *Handshake) Ends() (client, server netip.AddrPort) {
+	side := h.ClientSide()
+	return h.Flow.Addrs[side], h.Flow.Addrs[side.Other()]
+}
+
 // ServerCerts returns the server's chain, leaf first, nil if not read.
 func (h *Handshake) ServerCerts() []*Certificate {
 	if !h.ClientKnown {

@@ -106,11 +106,7 @@ func leaf(chain []*parse.Certificate) *certificateMember {
 
 // role names a side the way Connection.Client and Server do.
 func role(c *attribute.Connection, s parse.Side) string {
-	client := parse.Opener
-	if c.ClientKnown {
-		client = c.Handshake.Client
-	}
-	if s == client {
+	if s == c.ClientSide() {
 		return "client"
 	}
 	return "server"

@@ -93,7 +93,7 @@ func (p *probing) noteWays(ctx context.Context, attempts []*probe.Attempt) {
 	for _, a := range attempts {
 		if a != nil && answered(a) {
 			c := &attribute.Connection{Handshake: a.Handshake, Verdict: attribute.Judge(a.Handshake)}
-			c.Client, c.Server = ends(a.Handshake)
+			c.Client, c.Server = a.Handshake.Ends()
 			w.add(a, c)
 		}
 	}

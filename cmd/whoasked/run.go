@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"sync"
 
@@ -172,7 +171,7 @@ func (l *line) judge(name string, h *parse.Handshake, c *attribute.Connection) (
 	}
 	l.tally.keyed(h)
 	*c = attribute.Connection{Capture: name, Handshake: h}
-	c.Client, c.Server = ends(h)
+	c.Client, c.Server = h.Ends()
 	if !l.keep.keeps(c) {
 		l.tally.filtered++
 		return nil, nil
@@ -214,15 +213,6 @@ func (l *line) finish(notes []capture.Note) error {
 		}
 	}
 	return l.out.Close()
-}
-
-// ends returns the ends by TLS role, or by who opened the connection.
-func ends(h *parse.Handshake) (client, server netip.AddrPort) {
-	side := parse.Opener
-	if h.ClientKnown {
-		side = h.Client
-	}
-	return h.Flow.Addrs[side], h.Flow.Addrs[side.Other()]
 }
 
 func serverName(h *parse.Handshake) string {

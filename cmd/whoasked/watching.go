@@ -211,7 +211,7 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 		return // what is unknown yet, as in the middle of a renegotiation, may still be told
 	}
 	a := &attribute.Connection{Capture: w.name, Handshake: h, Verdict: v}
-	a.Client, a.Server = ends(h)
+	a.Client, a.Server = h.Ends()
 	if !w.keep.keeps(a) {
 		c.left = true
 		w.tally.filtered++

@@ -92,7 +92,8 @@ func readLine(ctx context.Context, path string, join bool) (judged int, left int
 		conns[ch.Conn] = nil
 		if h.TLS {
 			judged++
-			c := connectionOf(uint64(judged), path, h)
+			c := &attribute.Connection{ID: uint64(judged), Capture: path, Handshake: h, Verdict: attribute.Judge(h)}
+			c.Client, c.Server = h.Ends()
 			book.Add(c)
 			if join {
 				legs.Add(c)
@@ -108,14 +109,4 @@ func readLine(ctx context.Context, path string, join bool) (judged int, left int
 	}
 	attribute.Explain(askers, nil)
 	return judged, legs.Left(), nil
-}
-
-func connectionOf(id uint64, path string, h *parse.Handshake) *attribute.Connection {
-	client := parse.Opener
-	if h.ClientKnown {
-		client = h.Client
-	}
-	return &attribute.Connection{
-		ID: id, Capture: path, Client: h.Flow.Addrs[client], Server: h.Flow.Addrs[client.Other()], Handshake: h, Verdict: attribute.Judge(h),
-	}
 }

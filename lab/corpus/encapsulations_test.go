@@ -206,7 +206,7 @@ func TestSeenInsideAndOutside(t *testing.T) {
 		count := func(pkts []packet) (sum attribute.Asker, again int) {
 			book := attribute.NewBook()
 			for i, c := range judge(pkts) {
-				client, server := c.ends()
+				client, server := c.Ends()
 				n := book.Add(&attribute.Connection{ID: uint64(i + 1), Client: client, Server: server, Handshake: c.Handshake, Verdict: c.verdict})
 				if n.Again {
 					again++

@@ -65,7 +65,7 @@ func TestMatrixUnsealed(t *testing.T) {
 			slices.SortStableFunc(conns, func(a, b connection) int { return a.Start.Compare(b.Start) })
 			right, total := 0, 0
 			for _, c := range conns {
-				_, server := c.ends()
+				_, server := c.Ends()
 				if len(want[server.Port()]) == 0 {
 					continue
 				}
@@ -149,7 +149,7 @@ func TestPostHandshakeUnsealed(t *testing.T) {
 			continue
 		}
 		v := c.verdict
-		switch _, server := c.ends(); server.Port() {
+		switch _, server := c.Ends(); server.Port() {
 		case 34701:
 			if v.Asked != attribute.Yes || v.When != attribute.AfterHandshake || v.Basis != attribute.Unsealed || v.Reply != attribute.ReplyCert {
 				t.Errorf("%+v", v)

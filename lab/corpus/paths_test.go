@@ -18,7 +18,7 @@ func join(t *testing.T, folder string, hops attribute.Hops, files ...string) *at
 				continue
 			}
 			id++
-			client, server := c.ends()
+			client, server := c.Ends()
 			sni := ""
 			if c.ClientHello != nil {
 				sni = c.ClientHello.ServerName

@@ -49,7 +49,7 @@ func notInverted(t *testing.T, what string, got []connection, whole map[pair][]a
 			t.Errorf("%s: %v says %v (%v), the whole capture %v", what, c.Flow.Addrs, c.verdict.Asked, c.verdict.Evidence, whole[pairOf(c)])
 		}
 		if c.verdict.Asked == attribute.Yes {
-			if _, server := c.ends(); c.verdict.By != server {
+			if _, server := c.Ends(); c.verdict.By != server {
 				t.Errorf("%s: asked by %v, server %v", what, c.verdict.By, server)
 			}
 		}

@@ -3,7 +3,6 @@ package corpus
 import (
 	"errors"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -49,15 +48,6 @@ func load(t testing.TB, name string) []packet {
 type connection struct {
 	*parse.Handshake
 	verdict attribute.Verdict
-}
-
-// ends returns the addresses by TLS role, or by who opened the connection.
-func (c *connection) ends() (client, server netip.AddrPort) {
-	side := parse.Opener
-	if c.ClientKnown {
-		side = c.Client
-	}
-	return c.Flow.Addrs[side], c.Flow.Addrs[side.Other()]
 }
 
 // judge runs the line over packets: decode, put in order, parse, judge.

@@ -46,7 +46,7 @@ func TestMatrix(t *testing.T) {
 	slices.SortStableFunc(conns, func(a, b connection) int { return a.Start.Compare(b.Start) })
 	right := 0
 	for _, c := range conns {
-		_, server := c.ends()
+		_, server := c.Ends()
 		if _, labelled := want[server.Port()]; !labelled {
 			continue // not of the matrix
 		}
@@ -116,7 +116,7 @@ func TestRecorded(t *testing.T) {
 				if v.Asked == attribute.Yes && v.By.String() != tt.asker {
 					t.Errorf("asked by %v, want %v", v.By, tt.asker)
 				}
-				client, server := c.ends()
+				client, server := c.Ends()
 				book.Add(&attribute.Connection{ID: uint64(i + 1), Client: client, Server: server, Handshake: c.Handshake, Verdict: v})
 			}
 			if !slices.Equal(got, tt.want) {
