@@ -49,15 +49,7 @@ func FuzzTracker(f *testing.F) {
 			}
 			return true
 		})
-		var seg Segment
-		at := int64(1e18)
-		for ; len(in) >= 8; in = in[8:] {
-			at += fuzzSegment(&seg, in)
-			trk.Segment(at, &seg)
-			checkSound(t, trk)
-		}
-		trk.Flush(parse.CaptureEnd)
-		checkEmpty(t, trk)
+		feedFuzz(t, trk, in)
 		if len(chk.open) > 0 {
 			t.Fatalf("connections without an end: %v", fmt.Sprint(chk.open))
 		}
@@ -95,16 +87,21 @@ func FuzzSkip(f *testing.F) {
 			}
 			return true
 		})
-		var seg Segment
-		at := int64(1e18)
-		for ; len(in) >= 8; in = in[8:] {
-			at += fuzzSegment(&seg, in)
-			trk.Segment(at, &seg)
-			checkSound(t, trk)
-		}
-		trk.Flush(parse.CaptureEnd)
-		checkEmpty(t, trk)
+		feedFuzz(t, trk, in)
 	})
+}
+
+// feedFuzz takes a tracker through segments of eight bytes each to their end.
+func feedFuzz(t *testing.T, trk *Tracker, in []byte) {
+	var seg Segment
+	at := int64(1e18)
+	for ; len(in) >= 8; in = in[8:] {
+		at += fuzzSegment(&seg, in)
+		trk.Segment(at, &seg)
+		checkSound(t, trk)
+	}
+	trk.Flush(parse.CaptureEnd)
+	checkEmpty(t, trk)
 }
 
 // fuzzSegment makes a segment of eight bytes and returns the time before it.

@@ -2,13 +2,8 @@ package probe
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"testing"
 	"time"
@@ -17,17 +12,8 @@ import (
 // benchServer asks, does not insist, and answers one request a connection.
 func benchServer(b *testing.B) net.Addr {
 	b.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	x := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"www.contoso.test"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, x, x, &key.PublicKey, key)
-	if err != nil {
-		b.Fatal(err)
-	}
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		Certificates: []tls.Certificate{selfSigned(b)},
 		ClientAuth:   tls.RequestClientCert, NextProtos: []string{"http/1.1"},
 	})
 	if err != nil {

@@ -26,11 +26,9 @@ const (
 func main() { os.Exit(run()) }
 
 func run() int {
-	if os.Getenv("GOGC") == "" {
-		// Little lives long, whatever the size of a capture: collecting more often
-		// than usual keeps the peak low for next to no time.
-		debug.SetGCPercent(30)
-	}
+	// Little lives long, whatever the size of a capture: collecting more often than
+	// usual keeps the peak low for next to no time.
+	collectAt(30)
 	// The first signal stops the reading, and what is known is still told; then
 	// the usual handling is back, so that a second one ends the program.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,6 +48,16 @@ func run() int {
 	}
 	t.fail(err)
 	return exitTrouble
+}
+
+// collectAt sets how much garbage, in percent of what lives, is let lie, unless the
+// environment says (GOGC). It reports whether it did.
+func collectAt(percent int) bool {
+	if os.Getenv("GOGC") != "" {
+		return false
+	}
+	debug.SetGCPercent(percent)
+	return true
 }
 
 // exitStatus is the outcome of a command that has said all there is to say.

@@ -98,10 +98,9 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before, offers: store,
 		resolver: f.newResolver(), showBar: showProgress(c, out),
 	}
-	if os.Getenv("GOGC") == "" {
-		// Connections leave much behind and little lives: what is kept is small
-		// enough for collections to be rare, up to a size where they are not.
-		debug.SetGCPercent(400)
+	// Connections leave much behind and little lives: what is kept is small enough
+	// for collections to be rare, up to a size where they are not.
+	if collectAt(400) {
 		debug.SetMemoryLimit(probeMemory)
 	}
 	err = choose(p)(ctx, targets)

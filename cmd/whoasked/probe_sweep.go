@@ -158,32 +158,36 @@ func (s *sweep) probe(ctx context.Context, plan []probe.Probe) []*probe.Attempt 
 		work.Go(func() {
 			at := s.enter(addr)
 			defer s.leave(addr, at)
-			var own sync.WaitGroup
-			defer own.Wait()
-			for _, i := range part {
-				if !acquire(ctx, at.slots) {
-					return
-				}
-				if !acquire(ctx, s.free) {
-					<-at.slots
-					return
-				}
-				if out[i] = s.givenUp(plan[i]); out[i] != nil {
-					<-s.free
-					<-at.slots
-					continue
-				}
-				own.Go(func() {
-					out[i] = s.prober.Do(ctx, plan[i])
-					s.learn(at, out[i])
-					<-s.free
-					<-at.slots
-				})
-			}
+			s.probeAt(ctx, at, plan, part, out)
 		})
 	}
 	work.Wait()
 	return out
+}
+
+// probeAt carries out the part of a plan that is about one address.
+func (s *sweep) probeAt(ctx context.Context, at *place, plan []probe.Probe, part []int, out []*probe.Attempt) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	release := func() { <-s.free; <-at.slots }
+	for _, i := range part {
+		if !acquire(ctx, at.slots) {
+			return
+		}
+		if !acquire(ctx, s.free) {
+			<-at.slots
+			return
+		}
+		if out[i] = s.givenUp(plan[i]); out[i] != nil {
+			release()
+			continue
+		}
+		work.Go(func() {
+			defer release()
+			out[i] = s.prober.Do(ctx, plan[i])
+			s.learn(at, out[i])
+		})
+	}
 }
 
 // acquire waits for room; false once ctx is done.

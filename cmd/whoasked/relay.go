@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -53,9 +51,7 @@ func newRelay(t *terminal) *cobra.Command {
 			if !loaded.Given("format") {
 				loaded.Format = "log"
 			}
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(200) // with little alive, collecting costs more than it yields
-			}
+			collectAt(200)               // with little alive, collecting costs more than it yields
 			if loaded.Format == "text" { // which begins with what only the end can tell
 				return relayText(cmd.Context(), &loaded.Config, t)
 			}
