@@ -50,6 +50,19 @@ type Endpoint struct {
 	TwoCAs bool `json:"two_cas,omitempty"`
 }
 
+// everyMode returns endpoints like one for each of the versions and every mode, on
+// ports from its own on.
+func everyMode(like Endpoint, versions ...uint16) (eps []Endpoint) {
+	for _, v := range versions {
+		for _, m := range []Mode{NotAsked, Optional, Required} {
+			e := like
+			e.Port, e.Version, e.Mode = like.Port+len(eps), v, m
+			eps = append(eps, e)
+		}
+	}
+	return eps
+}
+
 // Suite returns the code point of the endpoint's cipher suite, 0 for AnyCipher.
 func (e Endpoint) Suite() uint16 {
 	type row struct{ tls13, rsa, ec uint16 }

@@ -51,21 +51,15 @@ func TestRelayInspect(t *testing.T) {
 	l := newRelayLab(t, "curl", "nginx", "ss", "sh", "mount")
 	ca := filepath.Join(l.Dir, "ca")
 	run(t, l.hosts.router, l.program, "ca", "init", "--name", "contoso.test", "--out", ca)
-	ports := map[string]Endpoint{}
-	var eps []Endpoint
-	for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		for _, m := range []Mode{NotAsked, Optional, Required} {
-			e := Endpoint{Server: "nginx", Port: firstPort + len(eps), Version: v, Mode: m, Cipher: AES128, Key: EC}
-			ports[fmt.Sprint(v, m)] = e
-			eps = append(eps, e)
-		}
-	}
+	versions := []uint16{tls.VersionTLS12, tls.VersionTLS13}
+	eps := everyMode(Endpoint{Server: "nginx", Port: firstPort, Cipher: AES128, Key: EC}, versions...)
 	Servers()[0].Serve(l.Lab, eps)
-	for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+	for _, v := range versions {
 		for i, c := range inspectCases() {
 			t.Run(c.name+" "+tls.VersionName(v), func(t *testing.T) {
 				within := *l
-				within.Lab, within.ports = l.With(t), []int{ports[fmt.Sprint(v, c.mode)].Port}
+				at := slices.IndexFunc(eps, func(e Endpoint) bool { return e.Version == v && e.Mode == c.mode })
+				within.Lab, within.ports = l.With(t), []int{eps[at].Port}
 				within.inspect(t, c, fmt.Sprintf("inspect-%x-%d", v, i), ca)
 			})
 		}

@@ -113,12 +113,9 @@ func TestRelayAgainstRead(t *testing.T) {
 		if s.Name != "nginx" && s.Name != "haproxy" {
 			continue
 		}
-		var own []Endpoint
-		for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			for _, m := range []Mode{NotAsked, Optional, Required} {
-				own = append(own, Endpoint{Server: s.Name, Port: firstPort + len(eps) + len(own), Version: v, Mode: m, Cipher: AES128, Key: s.Key})
-				l.ports = append(l.ports, own[len(own)-1].Port)
-			}
+		own := everyMode(Endpoint{Server: s.Name, Port: firstPort + len(eps), Cipher: AES128, Key: s.Key}, tls.VersionTLS12, tls.VersionTLS13)
+		for _, e := range own {
+			l.ports = append(l.ports, e.Port)
 		}
 		s.Serve(l.Lab, own)
 		eps = append(eps, own...)

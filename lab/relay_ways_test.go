@@ -78,8 +78,7 @@ type relayLab struct {
 	names   map[string]netip.Addr
 }
 
-// newRelayLab starts nginx and HAProxy, each asking in every way in either version,
-// and the page that is downloaded; over IPv6 all is reached through another HAProxy.
+// newRelayLab makes the hosts and the program; servers are for the test to start.
 func newRelayLab(t *testing.T, tools ...string) *relayLab {
 	t.Helper()
 	l := New(t, append(tools, "nginx", "haproxy", "curl", "nft", "sysctl")...)
@@ -101,10 +100,9 @@ func (l *relayLab) overIPv6() {
 		fmt.Fprintf(&b, "listen p%d\n bind %s\n server s %s:%[1]d\n", p, netip.AddrPortFrom(f[1].server, uint16(p)), f[0].server)
 	}
 	l.start("haproxy", "-db", "-f", l.File("ipv6.cfg", b.String()))
-	list := append([]int(nil), l.ports...)
 	if !poll(20*time.Second, func() bool { // WaitListen does not tell addresses apart
 		out, _ := l.Net.Server.Command("ss", "-Htln6").Output()
-		return !slices.ContainsFunc(list, func(p int) bool { return !strings.Contains(string(out), fmt.Sprintf("]:%d ", p)) })
+		return !slices.ContainsFunc(l.ports, func(p int) bool { return !strings.Contains(string(out), fmt.Sprintf("]:%d ", p)) })
 	}) {
 		l.T.Fatal("HAProxy does not listen")
 	}

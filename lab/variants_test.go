@@ -49,14 +49,9 @@ func variants() []variant {
 }
 
 // endpoints returns one for every version and mode, on ports from first.
-func (v variant) endpoints(first int) (eps []Endpoint) {
+func (v variant) endpoints(first int) []Endpoint {
 	software := pick(v.software == "", "openssl", v.software)
-	for _, version := range v.versions {
-		for _, m := range []Mode{NotAsked, Optional, Required} {
-			eps = append(eps, Endpoint{Server: software, Port: first + len(eps), Version: version, Mode: m, Cipher: v.cipher, Key: RSA})
-		}
-	}
-	return eps
+	return everyMode(Endpoint{Server: software, Port: first, Cipher: v.cipher, Key: RSA}, v.versions...)
 }
 
 func (v variant) job(l *Lab, e Endpoint, client string, cert Key) Job {

@@ -98,12 +98,7 @@ func TestWatchAgainstRead(t *testing.T) {
 		if s.Name != "nginx" && s.Name != "haproxy" {
 			continue
 		}
-		var own []Endpoint
-		for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			for _, m := range []Mode{NotAsked, Optional, Required} {
-				own = append(own, Endpoint{Server: s.Name, Port: firstPort + len(eps) + len(own), Version: v, Mode: m, Cipher: AES128, Key: s.Key})
-			}
-		}
+		own := everyMode(Endpoint{Server: s.Name, Port: firstPort + len(eps), Cipher: AES128, Key: s.Key}, tls.VersionTLS12, tls.VersionTLS13)
 		s.Serve(l, own)
 		eps = append(eps, own...)
 		if s.Name == "nginx" {

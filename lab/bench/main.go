@@ -12,12 +12,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"time"
 
 	"whoasked/lab/bench/traffic"
+	"whoasked/lab/release"
 )
 
 // shortScale is the size of the captures with -short.
@@ -108,7 +108,8 @@ func (b *bench) run(ctx context.Context) (*result, error) {
 	}
 	if b.whoasked == "" {
 		b.whoasked = filepath.Join(b.dir, "whoasked")
-		if err := b.build(ctx); err != nil {
+		b.say("building whoasked")
+		if err := release.Build(ctx, b.whoasked); err != nil {
 			return nil, err
 		}
 	}
@@ -144,15 +145,4 @@ func (b *bench) run(ctx context.Context) (*result, error) {
 	}
 	r.judge()
 	return r, nil
-}
-
-// build makes the binary as a release does: static, without cgo.
-func (b *bench) build(ctx context.Context) error {
-	b.say("building whoasked")
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.whoasked, "whoasked/cmd/whoasked")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("building whoasked: %w\n%s", err, out)
-	}
-	return nil
 }

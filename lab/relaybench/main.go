@@ -13,10 +13,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"whoasked/lab/release"
 )
 
 // options are the command line.
@@ -76,7 +77,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	b := &bench{options: o, dir: dir, progress: stderr}
 	if b.whoasked == "" {
 		b.whoasked = filepath.Join(dir, "whoasked")
-		if err := b.build(ctx); err != nil {
+		b.say("building whoasked")
+		if err := release.Build(ctx, b.whoasked); err != nil {
 			return err
 		}
 	}
@@ -85,17 +87,6 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 	return r.render(stdout)
-}
-
-// build makes the binary as a release does: static, without cgo.
-func (b *bench) build(ctx context.Context) error {
-	b.say("building whoasked")
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.whoasked, "whoasked/cmd/whoasked")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("building whoasked: %w\n%s", err, out)
-	}
-	return nil
 }
 
 // bench is one run of the benchmark.

@@ -21,6 +21,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"whoasked/lab/release"
 )
 
 // bench is one run.
@@ -104,10 +106,8 @@ func (b *bench) run(ctx context.Context) error {
 	if b.whoasked == "" {
 		b.whoasked = filepath.Join(b.dir, "whoasked")
 		say("building whoasked")
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.whoasked, "whoasked/cmd/whoasked")
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("building whoasked: %w\n%s", err, out)
+		if err := release.Build(ctx, b.whoasked); err != nil {
+			return err
 		}
 	}
 	if b.compare {
