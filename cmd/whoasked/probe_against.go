@@ -35,21 +35,20 @@ func (f *probeFlags) readAgainst() (*against, error) {
 	return a, nil
 }
 
-// saving adds the file of --save to a report; without it the output is one that
-// nothing is written to.
-func (f *probeFlags) saving(w report.Writer) (report.Writer, *output, error) {
-	if f.save == "" {
-		out, err := openOutput("", nil)
-		return w, out, err
-	}
-	if f.save == stdinName {
-		return nil, nil, withHint(errors.New("--save takes a file"), "--format json writes the same to standard output")
+// saving adds the file of --save to a report.
+func (f *probeFlags) saving(l *line) error {
+	switch f.save {
+	case "":
+		return nil
+	case stdinName:
+		return withHint(errors.New("--save takes a file"), "--format json writes the same to standard output")
 	}
 	out, err := openOutput(f.save, nil)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--save: %w", err)
+		return fmt.Errorf("--save: %w", err)
 	}
-	return report.Both{w, report.NewJSON(out)}, out, nil
+	l.out, l.outputs = report.Both{l.out, report.NewJSON(out)}, append(l.outputs, out)
+	return nil
 }
 
 // compare adds what differs to what is reported, and returns a note that sums

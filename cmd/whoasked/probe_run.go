@@ -17,7 +17,6 @@ import (
 	"whoasked/attribute"
 	"whoasked/capture/probe"
 	"whoasked/config"
-	"whoasked/parse"
 )
 
 // probing is one run of the probe command.
@@ -72,31 +71,19 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 	if !f.rowsSet {
 		c.Rows = 0 // the table of probes says it shorter
 	}
-	out, err := openOutput(c.Output, nil)
+	l, err := openLine(c, nil)
 	if err != nil {
 		return err
 	}
-	defer out.discard()
-	w, err := newWriter(c, out)
-	if err != nil {
+	defer l.discard()
+	if err := f.saving(l); err != nil {
 		return err
 	}
-	w, saved, err := f.saving(w)
-	if err != nil {
-		return err
-	}
-	defer saved.discard()
+	l.own, l.keys = true, nil // probes have the keys of their own connections
 	p := &probing{
-		line: &line{
-			own:    true,
-			parser: parse.NewParser(parse.Options{}),
-			book:   attribute.NewBook(),
-			out:    w,
-			hops:   c.Hops,
-			keep:   newFilter(c),
-		},
+		line:     l,
 		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before, offers: store,
-		resolver: f.newResolver(), showBar: showProgress(c, out),
+		resolver: f.newResolver(), showBar: showProgress(c, l.outputs[0]),
 	}
 	// Connections leave much behind and little lives: what is kept is small enough
 	// for collections to be rare, up to a size where they are not.
@@ -107,16 +94,8 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 	if err == nil {
 		err = p.offers.write(p.line.out)
 	}
-	if err == nil {
-		err = p.line.finish(p.compare())
-	}
-	for _, o := range []*output{out, saved} {
-		if err == nil {
-			err = o.commit()
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write the answer: %w", err)
+	if err := l.complete(err, p.compare()); err != nil {
+		return err
 	}
 	return p.status(ctx, c)
 }

@@ -13,7 +13,6 @@ import (
 	"whoasked/capture"
 	"whoasked/capture/file"
 	"whoasked/config"
-	"whoasked/parse"
 )
 
 const readHelp = `read takes packet captures: pcap and pcapng, plain or compressed with
@@ -67,46 +66,24 @@ func newRead(t *terminal) *cobra.Command {
 
 // answer takes inputs through the line to the output.
 func answer(ctx context.Context, c *config.Config, t *terminal, inputs []input) error {
-	out, err := openOutput(c.Output, names(inputs))
+	l, err := openLine(c, names(inputs))
 	if err != nil {
 		return err
 	}
-	defer out.discard()
-	w, err := newWriter(c, out)
-	if err != nil {
-		return err
-	}
-	keys, err := openKeyLogs(c)
-	if err != nil {
-		return err
-	}
+	defer l.discard()
 	hintKeyLog(c, t)
-	l := &line{
-		parser: parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: keys.keys}),
-		keys:   keys,
-		book:   attribute.NewBook(),
-		out:    w,
-		hops:   c.Hops,
-		legs:   new(attribute.Legs),
-		keep:   newFilter(c),
-	}
-	r := &reading{line: l, limits: limits(c), vxlan: c.Decode.VXLANPorts, terminal: t, showProgress: showProgress(c, out), several: len(inputs) > 1}
+	l.legs = new(attribute.Legs)
+	r := &reading{line: l, limits: limits(c), vxlan: c.Decode.VXLANPorts, terminal: t, showProgress: showProgress(c, l.outputs[0]), several: len(inputs) > 1}
 	for _, in := range inputs {
-		if err := r.read(ctx, in); err != nil {
-			return fmt.Errorf("cannot write the answer: %w", err)
-		}
-		if ctx.Err() != nil {
+		if err = r.read(ctx, in); err != nil || ctx.Err() != nil {
 			break
 		}
 	}
-	if r.opened == 0 && ctx.Err() == nil {
+	if err == nil && r.opened == 0 && ctx.Err() == nil {
 		return exitStatus(exitTrouble) // there is nothing to answer from
 	}
-	if err := l.finish(r.notes); err != nil {
-		return fmt.Errorf("cannot write the answer: %w", err)
-	}
-	if err := out.commit(); err != nil {
-		return fmt.Errorf("cannot write the answer: %w", err)
+	if err := l.complete(err, r.notes); err != nil {
+		return err
 	}
 	switch {
 	case ctx.Err() != nil:

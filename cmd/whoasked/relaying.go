@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"whoasked/attribute"
 	"whoasked/capture/relay"
 	"whoasked/config"
-	"whoasked/parse"
 	"whoasked/service"
 )
 
@@ -44,20 +42,13 @@ func relayText(ctx context.Context, c *config.Config, t *terminal) error {
 	if c.Service.Metrics != "" {
 		return withHint(errors.New("no metrics with a report that is made at the end"), "use --format log or json")
 	}
-	out, err := openOutput(c.Output, nil)
+	l, err := openLine(c, nil)
 	if err != nil {
 		return err
 	}
-	defer out.discard()
-	w, err := newWriter(c, out)
-	if err != nil {
-		return err
-	}
-	logs, err := openKeyLogs(c)
-	if err != nil {
-		return err
-	}
+	defer l.discard()
 	hintKeyLog(c, t)
+	logs, out := l.keys, l.outputs[0]
 	log := logs.keys.Log()
 	logs.keys.Growing = len(c.Relay.Inspect) > 0
 	r, err := openRelay(ctx, c, t, func(line []byte) { _, _ = log.Write(line) })
@@ -70,48 +61,36 @@ func relayText(ctx context.Context, c *config.Config, t *terminal) error {
 		service.OwnFile(out.Name(), c.Service.User)
 	}
 	drop(&c.Service, needs, t, false)
-	l := &line{parser: parse.NewParser(parse.Options{Keys: logs.keys}), book: attribute.NewBook(), keys: logs, out: w, hops: c.Hops, keep: newFilter(c)}
 	err = l.read(ctx, "relay", r, func(err error) {
 		if trouble := (*relay.Trouble)(nil); !errors.As(err, &trouble) {
 			t.fail(err)
 		}
 	})
-	if err == nil {
-		err = l.finish(r.Notes())
+	if err := l.complete(err, r.Notes()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = out.commit()
-	}
-	return relayEnd(c, err, &l.tally)
+	return relayEnd(c, nil, &l.tally)
 }
 
 // relay takes what passes to a report that tells answers when they are decided.
 func (r *watchRun) relay(ctx context.Context) error {
 	c := r.config
 	c.Watch.Collapse = 0 // each connection is told
-	out, closeOut, err := r.output()
+	closeOut, err := r.open("relay")
 	if err != nil {
 		return err
 	}
 	defer closeOut()
-	writer, err := r.writer(out)
-	if err != nil {
-		return err
-	}
-	logs, err := openKeyLogs(c)
-	if err != nil {
-		return err
-	}
+	w, logs := r.watching, r.watching.keys
 	logs.keys.Growing = true
-	hintKeyLog(c, r.terminal)
 	if err := r.listenMetrics(); err != nil {
 		return err
 	}
 	defer r.closeMetrics()
 	log := logs.keys.Log()
 	src, err := openRelay(ctx, c, r.terminal, func(line []byte) {
-		r.watching.mu.Lock() // the clock reads key logs
-		defer r.watching.mu.Unlock()
+		w.mu.Lock() // the clock reads key logs
+		defer w.mu.Unlock()
 		_, _ = log.Write(line)
 	})
 	if err != nil {
@@ -131,9 +110,7 @@ func (r *watchRun) relay(ctx context.Context) error {
 		n := src.Stats()
 		s.relay = &n
 	}
-	w := newWatching("relay", parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: logs.keys}), writer)
-	w.keys, w.hops, w.keep, w.flushed, w.skip = logs, c.Hops, newFilter(c), r.flush, src.Skip
-	r.watching = w
+	w.skip = src.Skip
 	drop(&c.Service, relayPrivileges(c, r.settingsFile), r.terminal, false)
 	if err := r.serveMetrics(); err != nil {
 		return err

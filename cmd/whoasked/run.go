@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
 	"whoasked/attribute"
 	"whoasked/capture"
+	"whoasked/config"
 	"whoasked/parse"
 	"whoasked/report"
 )
@@ -32,6 +34,52 @@ type line struct {
 	ended attribute.Connection // the one being reported, which nobody keeps
 	ids   uint64               // given to connections
 	tally tally
+
+	outputs []*output // of out; they appear when complete is through
+}
+
+// openLine sets up a line that reports at the end what c asks for. The output
+// takes the place of none of the inputs. Until complete, discard gives it up.
+func openLine(c *config.Config, inputs []string) (*line, error) {
+	out, err := openOutput(c.Output, inputs)
+	if err != nil {
+		return nil, err
+	}
+	l := &line{book: attribute.NewBook(), hops: c.Hops, keep: newFilter(c), outputs: []*output{out}}
+	if l.out, err = newWriter(c, out); err == nil {
+		l.keys, err = openKeyLogs(c)
+	}
+	if err != nil {
+		l.discard()
+		return nil, err
+	}
+	l.parser = parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: l.keys.keys})
+	return l, nil
+}
+
+// complete reports what only the end can tell, and puts the output in its place,
+// if err, of writing until now, is nil. The error returned says that it is one of
+// writing.
+func (l *line) complete(err error, notes []capture.Note) error {
+	if err == nil {
+		err = l.finish(notes)
+	}
+	for _, o := range l.outputs {
+		if err == nil {
+			err = o.commit()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	return nil
+}
+
+// discard gives up what complete has not put in place.
+func (l *line) discard() {
+	for _, o := range l.outputs {
+		o.discard()
+	}
 }
 
 // tally counts connections that have ended.

@@ -100,27 +100,15 @@ func newRun(cmd *cobra.Command, loaded *config.Loaded, t *terminal) *watchRun {
 }
 
 func (r *watchRun) run(ctx context.Context, stdin bool) error {
-	out, closeOut, err := r.output()
-	if err != nil {
-		return err
-	}
-	defer closeOut()
-	w, err := r.writer(out)
-	if err != nil {
-		return err
-	}
 	name := stdinName
 	if !stdin {
 		name = interfacesName(r.config.Watch.Interfaces)
 	}
-	keys, err := openKeyLogs(r.config)
+	closeOut, err := r.open(name)
 	if err != nil {
 		return err
 	}
-	hintKeyLog(r.config, r.terminal)
-	r.watching = newWatching(name, parse.NewParser(parse.Options{Fingerprints: r.config.Format == "json", Keys: keys.keys}), w)
-	r.watching.keys, r.watching.flushed = keys, r.flush
-	r.watching.hops, r.watching.keep = r.config.Hops, newFilter(r.config)
+	defer closeOut()
 	if err := r.openEvidence(); err != nil {
 		return err
 	}
@@ -163,6 +151,29 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 		return verdictStatus(&r.watching.tally)
 	}
 	return nil
+}
+
+// open sets up the line for a source called name; done closes its output.
+func (r *watchRun) open(name string) (done func(), err error) {
+	out, done, err := r.output()
+	if err != nil {
+		return nil, err
+	}
+	w, err := r.writer(out)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	keys, err := openKeyLogs(r.config)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	hintKeyLog(r.config, r.terminal)
+	r.watching = newWatching(name, parse.NewParser(parse.Options{Fingerprints: r.config.Format == "json", Keys: keys.keys}), w)
+	r.watching.keys, r.watching.flushed = keys, r.flush
+	r.watching.hops, r.watching.keep = r.config.Hops, newFilter(r.config)
+	return done, nil
 }
 
 // source opens what is watched.
