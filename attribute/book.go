@@ -197,16 +197,12 @@ func (b *Book) Askers() []Asker {
 func (b *Book) Due(now time.Time) []Prompt {
 	var prompts []Prompt
 	for v, of := range b.sights {
-		switch {
-		case of.over(now):
+		if over(v, of, now) {
 			prompts = append(prompts, b.flush(v)...)
-		case !of.told && of.showing(now):
+		} else if p, ok := showing(v, of, now); ok && !of.told {
 			of.told = true
-			all, _ := v.prompts(of.sights)
-			if last := len(all) - 1; last >= 0 && all[last].Outcome <= OutcomeOpen {
-				all[last].Page = b.pages.before(&all[last])
-				prompts = append(prompts, all[last])
-			}
+			p.Page = b.pages.before(&p)
+			prompts = append(prompts, p)
 		}
 	}
 	sortPrompts(prompts)

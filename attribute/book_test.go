@@ -53,12 +53,18 @@ func TestDue(t *testing.T) {
 	if len(b.sights) != 0 || b.sightCount != 0 {
 		t.Errorf("%d visitors, %d connections are still remembered", len(b.sights), b.sightCount)
 	}
+	// The latest connection is one that the answer made needless.
+	b.Add(begun(t, 3, 20, dropped))
+	due(23, "unknown[3]")
+	b.Add(begun(t, 4, 29, "C:hello+chromium S:hello13 "+flight1+" @0.2 C:23/588 C:23/281 C:23/53"))
+	b.Add(begun(t, 5, 29.001, "C:hello+chromium S:hello13 "+flight1+" @0.2 C:fin"))
+	due(32, "certificate[3 4 5]")
 	// Nobody comes back: it stays open until nothing can belong to it any more.
-	b.Add(begun(t, 4, 100, dropped))
-	due(103, "unknown[4]")
+	b.Add(begun(t, 6, 100, dropped))
+	due(103, "unknown[6]")
 	due(600)
-	due(701, "unknown[4]")
-	if prompts, askers := b.Finish(); len(prompts) != 0 || len(askers) != 1 || askers[0].Prompts != 1 || askers[0].Asked != 4 {
+	due(701, "unknown[6]")
+	if prompts, askers := b.Finish(); len(prompts) != 0 || len(askers) != 1 || askers[0].Prompts != 2 || askers[0].Asked != 7 {
 		t.Errorf("%+v, %+v", prompts, askers)
 	}
 }

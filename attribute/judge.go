@@ -112,6 +112,7 @@ func judge(v *view, rules []rule) Verdict {
 	case Yes:
 		verdict.By, verdict.When = h.Flow.Addrs[v.server], pick.when
 		verdict.Reply, verdict.Required = v.reply(pick.when)
+		verdict.Unused = verdict.Reply == ReplyEmpty && verdict.Required == Unknown && pick.when == InHandshake && v.unused()
 		asked, reacted := v.times(pick.when)
 		verdict.AskedAt, verdict.ReactedAt = h.Start.Add(asked), h.Start.Add(reacted)
 	case Unknown:

@@ -17,6 +17,12 @@ func TestPrompts(t *testing.T) {
 		empty    = chromium + " C:20/1 C:23/61 S:23/250 C:23/80 S:23/900"
 		cert     = chromium + " C:20/1 C:23/1022 S:23/900"
 		idle     = firefox + " C:fin S:fin"
+		// What comes with an answer: a certificate, and connections that it makes needless.
+		slowCert = chromium + " @0.25 C:20/1 C:23/1022 S:23/900"
+		needless = chromium + " @0.251 C:fin S:fin"
+		// Firefox without credentials: never used, and used.
+		unused    = firefox + " C:20/1 C:23/61 S:23/250 C:23/19 S:fin C:rst"
+		anonymous = firefox + " C:20/1 C:23/61 S:23/250 C:23/80 S:23/900 C:fin S:fin"
 		// Renegotiation, in which the server sends one message more than before.
 		used     = clear0 + " C:cke C:20/1 C:22/40 S:20/1 S:22/40 C:23/300 round S:22/28 C:22/500 S:22/100 S:22/800 S:22/324 S:22/106 S:22/28"
 		dropUsed = "C:hello+chromium " + used + " C:fin"
@@ -35,12 +41,25 @@ func TestPrompts(t *testing.T) {
 		{"remembered choice", []string{"0=" + empty, "5=" + empty}, nil},
 		{"twice", []string{"0=" + drop, "4=" + empty, "60=" + drop, "65=" + cert}, []string{"cancelled 4.0 1,2", "certificate 5.0 3,4"}},
 		{"connected in advance, then a dialog", []string{"0=" + drop, "8=" + drop, "12=" + empty}, []string{"cancelled 4.0 1,2,3"}},
+		{"tries again while the dialog is up", []string{"0=" + drop, "3=" + drop, "6=" + drop, "8.8=" + slowCert, "8.8=" + needless, "8.81=" + needless}, []string{"certificate 9.0 1,2,3,4,5,6"}},
+		{"tries again right before the answer", []string{"0=" + drop, "3=" + drop, "6=" + drop, "6.5=" + needless, "6.5=" + slowCert, "6.5=" + needless}, []string{"certificate 6.7 1,2,3,4,5,6"}},
+		{"tries again, and remembers", []string{"0=" + drop, "3=" + drop, "5=" + empty, "5.001=" + empty, "9=" + empty}, []string{"cancelled 5.0 1,2,3"}},
+		{"connected in advance, then no certificate matches two requests", []string{"0=" + drop, "8=" + drop, "8=" + drop, "8.1=" + empty, "8.1=" + empty}, []string{"none-shown 0.0 1,2,3,4"}},
+		{"drops what the answer makes needless, and remembers", []string{"0=" + drop, "4=" + slowCert, "4.001=" + needless, "9=" + cert}, []string{"certificate 4.2 1,2,3"}},
 		{"long forgotten", []string{"0=" + drop, "1200=" + empty}, []string{"unknown 0.0 1"}},
 		{"Firefox holds and answers", []string{"0=" + firefox + " @11 C:23/61"}, []string{"cancelled 11.0 1"}},
 		{"Firefox holds and chooses", []string{"0=" + idle, "0.1=" + firefox + " @6 C:23/856"}, []string{"certificate 6.0 1,2"}},
 		{"Firefox holds to the end", []string{"0=" + firefox + " @11.3 C:fin"}, []string{"open 0.0 1"}},
 		{"Firefox connects in advance", []string{"0=" + idle, "0.02=" + idle}, []string{"none-shown 0.0 1,2"}},
 		{"Firefox remembers, long after it connected in advance", []string{"0=" + idle, "8=" + firefox + " C:23/856"}, []string{"none-shown 0.0 1,2"}},
+		{"Firefox connects in advance without credentials", []string{"0=" + idle, "0.3=" + unused, "0.4=" + firefox + " @4 C:23/856"}, []string{"certificate 4.0 1,2,3"}},
+		{"Firefox connects in advance only without credentials", []string{"0=" + idle, "0.3=" + unused}, []string{"none-shown 0.0 1,2"}},
+		{"Firefox requests something without credentials before its dialog", []string{"0=" + idle, "0.3=" + anonymous, "0.4=" + firefox + " @4 C:23/856"}, []string{"certificate 4.0 1,2,3"}},
+		{"Firefox requests something without credentials meanwhile", []string{"0=" + firefox + " @4 C:23/856", "1=" + anonymous, "2=" + idle}, []string{"certificate 4.0 1,3"}},
+		{"Firefox remembers, and leaves one unused", []string{"0=" + unused, "0.02=" + unused, "0.04=" + anonymous}, nil},
+		{"Firefox shows one dialog after the other", []string{"0=" + firefox + " @4 C:23/856", "1=" + firefox + " @9 C:23/61"}, []string{"certificate 4.0 1", "cancelled 6.0 2"}},
+		{"Chromium is slow to drop, then shows its dialog", []string{"0=" + chromium + " @3 C:fin", "8=" + cert}, []string{"certificate 5.0 1,2"}},
+		{"gives up before it is asked", []string{"0=C:hello+chromium @0.001 C:fin @0.03 S:hello12 S:cert S:ske S:req S:done C:rst", "0.04=" + drop, "5=" + cert}, []string{"certificate 5.0 2,3"}},
 		{"Chromium is slow to drop", []string{"0=" + chromium + " @3 C:fin"}, []string{"unknown 0.0 1"}},
 		{"two browsers", []string{"0=" + drop, "4=" + firefox + " C:23/61"}, []string{"unknown 0.0 1"}},
 		{"a connection in use is dropped", []string{"0=" + dropUsed}, []string{"open 0.0 1"}},

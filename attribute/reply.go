@@ -93,6 +93,8 @@ func (v *view) replyClear() (Reply, time.Duration) {
 		until = at
 	}
 	switch held := until - asked.At; {
+	case held < 0: // it gave up before it could know of the request
+		return ReplyNone, 0
 	case held >= heldAtLeast:
 		return ReplyStalled, 0
 	case closed:
@@ -143,6 +145,30 @@ func (v *view) required(r Reply, at time.Duration) Answer {
 		return No
 	}
 	return Unknown
+}
+
+// unused reports whether a connection on which the client answered with an empty
+// Certificate was closed before it carried anything of the client's.
+func (v *view) unused() bool {
+	c := &v.Sides[v.client]
+	if v.End != parse.FIN && v.End != parse.RST || c.Lost > 0 || c.Hidden > 0 {
+		return false
+	}
+	for _, a := range v.Alerts {
+		if a.From == v.server && a.Fatal {
+			return false // it was refused
+		}
+	}
+	if !v.tls13 {
+		return c.AppData == 0
+	}
+	switch c.AppData - v.flight.records {
+	case 0:
+		return true
+	case 1: // close_notify
+		return len(v.sealedC) == c.AppData && v.isAlert13(v.sealedC[c.AppData-1])
+	}
+	return false
 }
 
 // handshakeBytes is how much of the server's sealed data came before the

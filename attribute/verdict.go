@@ -67,7 +67,7 @@ const (
 	ReplyRefused              // an alert
 	ReplyDropped              // closed without a word: Chromium and Firefox before a dialog
 	ReplyStalled              // held open in silence: Firefox while its dialog is up
-	ReplyNone                 // the capture ends before any answer
+	ReplyNone                 // the capture ends before any answer, or the client had closed before it was asked
 )
 
 func (r Reply) String() string {
@@ -95,6 +95,9 @@ type Verdict struct {
 	// Reason says why the answer is unknown; empty otherwise.
 	Reason string
 	Reply  Reply
+	// Unused: after an empty Certificate the connection was closed before the
+	// client had sent anything on it: nothing waited for it.
+	Unused bool
 	// Required: whether TLS refused to go on without a certificate.
 	Required Answer
 	// AskedAt is when the server's flight with the request was through, ReactedAt

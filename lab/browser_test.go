@@ -93,7 +93,7 @@ func (v visit) test(t *testing.T, l *Lab, s *Screen, b Browser, version uint16) 
 		truth.Verify, truth.Served = r.Verify, r.Time
 	}
 	p.Stop()
-	if !l.Net.Client.WaitQuiet(t, 5*time.Second) {
+	if !l.Net.Client.WaitQuiet(t, 20*time.Second) {
 		t.Error("the browser is gone, its connections are not")
 	}
 	capture.Stop(t)
@@ -130,7 +130,7 @@ func (v visit) answer(t *testing.T, l *Lab, s *Screen, p *Process, truth *visitT
 // Where no dialog belongs, there must be none on the way.
 func (v visit) waitRequest(t *testing.T, s *Screen, site *Portal) (page Request) {
 	t.Helper()
-	if !poll(30*time.Second, func() bool {
+	if !poll(time.Minute, func() bool {
 		for _, r := range site.Requests(t) {
 			if r.SNI == portal && r.Path == "/" {
 				page = r
@@ -144,7 +144,7 @@ func (v visit) waitRequest(t *testing.T, s *Screen, site *Portal) (page Request)
 		return false
 	}) {
 		s.keep(t, t.Name())
-		t.Fatal("the page was not served in half a minute")
+		t.Fatal("the page was not served in a minute")
 	}
 	return page
 }

@@ -68,7 +68,7 @@ func (l *connectionLine) verdict(v *attribute.Verdict) {
 	if v.Asked != attribute.Yes {
 		return
 	}
-	l.AskedBy, l.Reply, l.Required = parse.EndName(v.By), v.Reply.String(), v.Required.String()
+	l.AskedBy, l.Reply, l.Unused, l.Required = parse.EndName(v.By), v.Reply.String(), v.Unused, v.Required.String()
 	if v.When != attribute.AfterHandshake || v.Basis == attribute.Unsealed { // else its times are not told
 		l.AskedAt, l.ReactedAt = stamp(v.AskedAt), stamp(v.ReactedAt)
 	}

@@ -41,6 +41,7 @@ type connectionLine struct {
 	Evidence  []string `json:"evidence,omitempty"`
 	Reason    string   `json:"reason,omitempty"`
 	Reply     string   `json:"reply,omitempty"`
+	Unused    bool     `json:"unused,omitempty"`
 	Required  string   `json:"required,omitempty"`
 	AskedAt   string   `json:"asked_at,omitempty"`
 	ReactedAt string   `json:"reacted_at,omitempty"`

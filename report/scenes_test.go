@@ -245,6 +245,8 @@ func overPages() []*attribute.Connection {
 		conn(30, gateway, contoso, parse.TLS13, certificate(30)),
 		conn(40, gateway, contoso, parse.TLS13, client("198.18.0.11"), dropped(40)),
 		conn(50, gateway, contoso, parse.TLS13, byFirefox, dropped(50)),
+		conn(50.3, gateway, contoso, parse.TLS13, byFirefox, asked(attribute.Inferred, attribute.ReplyEmpty, 50.33, 50.34, fiveEvidence),
+			func(c *attribute.Connection) { c.Verdict.Unused = true }),
 	}
 }
 

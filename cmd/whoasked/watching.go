@@ -251,7 +251,7 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 // same reports whether two verdicts say the same to a reader of the log.
 func same(a, b *attribute.Verdict) bool {
 	return a.Asked == b.Asked && a.By == b.By && a.When == b.When && a.Reply == b.Reply &&
-		a.Required == b.Required && a.Basis == b.Basis && a.Resumed == b.Resumed && a.Reason == b.Reason
+		a.Required == b.Required && a.Unused == b.Unused && a.Basis == b.Basis && a.Resumed == b.Resumed && a.Reason == b.Reason
 }
 
 func (t *tally) add(a attribute.Answer, n int64) {
