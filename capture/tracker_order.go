@@ -184,11 +184,10 @@ func (t *Tracker) lose(a *stream, n uint32) {
 // advance hands a piece over that begins at next.
 func (t *Tracker) advance(f *flow, d int, pc *piece) {
 	a := &f.dirs[d]
-	if f.conn == none {
-		t.number(f)
-	}
 	if len(pc.data) > 0 {
 		t.hand(f, d, pc.at, pc.seq, pc.data)
+	} else if f.conn == none {
+		t.number(f)
 	}
 	if pc.missing > 0 {
 		a.next += pc.missing
@@ -208,6 +207,10 @@ func (t *Tracker) hand(f *flow, d int, at int64, seq uint32, data []byte) {
 	a := &f.dirs[d]
 	if f.conn == none {
 		t.number(f)
+		if a.is(skipped) { // by a consumer who was told of the other side's end
+			t.pass(f, d, seq+uint32(len(data)))
+			return
+		}
 	}
 	t.recent.add(a, seq, data)
 	a.next += uint32(len(data))
