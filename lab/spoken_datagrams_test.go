@@ -4,8 +4,8 @@ package lab
 
 import "fmt"
 
-// overDatagrams are connections of QUIC, with ngtcp2 at both ends, and of DTLS,
-// with OpenSSL and GnuTLS at either.
+// overDatagrams are connections of QUIC, with ngtcp2 or quic-go at both ends, and
+// of DTLS, with OpenSSL and GnuTLS at either.
 func overDatagrams(l *Lab, next func() int) (all []*spoken) {
 	server := l.Net.Server.Addr.String()
 	id, client := l.PKI.ServerEC, l.PKI.ClientEC
@@ -21,6 +21,17 @@ func overDatagrams(l *Lab, next func() int) (all []*spoken) {
 			c.command = append(c.command, "--key="+client.Key, "--cert="+client.Cert)
 		}
 		c.command = append(c.command, server, fmt.Sprint(c.by), fmt.Sprintf("https://%s:%d/", server, c.by))
+		all = append(all, c)
+	}
+	for i := range 8 {
+		c := &spoken{sni: fmt.Sprintf("quic-go.c%d.contoso.test", i), asks: i&1 != 0, cert: i&2 != 0, by: next(), sealed: true}
+		at, version, identity := fmt.Sprintf("%s:%d", server, c.by), pick(i&4 == 0, "v1", "v2"), "-"
+		mode := pick(c.asks, pick(c.cert, "required", "optional"), "none") + pick(c.cert != c.asks, "+retry", "")
+		l.start(l.goPeer(), "quic-serve", at, l.PKI.Dir, id.Name, l.PKI.ClientCA, version, mode)
+		if c.cert {
+			identity = client.Name
+		}
+		c.command = []string{l.goPeer(), "quic-dial", at, l.PKI.Dir, identity, l.KeyLog(), c.sni, version}
 		all = append(all, c)
 	}
 	for i := range 8 {

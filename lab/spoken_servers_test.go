@@ -20,19 +20,19 @@ type speaker struct {
 	// serve starts the server, for two sets of ports: one does not ask, the other
 	// does. ports[asks][i] is the port of protocols[i].
 	serve func(l *Lab, ports [2][]int)
-	// always: it asks however it is set up.
-	always bool
 }
 
 func speakers() []speaker {
 	return []speaker{
-		{"postfix", []string{"postfix"}, []string{"smtp"}, servePostfix, false},
-		{"dovecot", []string{"dovecot"}, []string{"imap", "pop3", "lmtp", "sieve"}, serveDovecot, false},
-		{"vsftpd", []string{"vsftpd"}, []string{"ftp"}, serveVsftpd, false},
-		{"slapd", []string{"slapd"}, []string{"ldap"}, serveSlapd, false},
-		{"prosody", []string{"prosody"}, []string{"xmpp"}, serveProsody, false},
-		{"postgresql", []string{"runuser"}, []string{"postgresql"}, servePostgres, false},
-		{"mariadb", []string{"mariadbd"}, []string{"mysql"}, serveMariaDB, true},
+		{"postfix", []string{"postfix"}, []string{"smtp"}, servePostfix},
+		{"dovecot", []string{"dovecot"}, []string{"imap", "pop3", "lmtp", "sieve"}, serveDovecot},
+		{"vsftpd", []string{"vsftpd"}, []string{"ftp"}, serveVsftpd},
+		{"slapd", []string{"slapd"}, []string{"ldap"}, serveSlapd},
+		{"prosody", []string{"prosody"}, []string{"xmpp"}, serveProsody},
+		{"postgresql", []string{"runuser"}, []string{"postgresql"}, servePostgres},
+		{"mariadb", []string{"mariadbd"}, []string{"mysql"}, serveMariaDB},
+		{"cyrus", []string{"cyrmaster"}, []string{"nntp"}, serveCyrus},
+		{"inspircd", []string{"inspircd"}, []string{"irc"}, serveInspIRCd},
 	}
 }
 
@@ -139,19 +139,51 @@ func servePostgres(l *Lab, ports [2][]int) {
 	}
 }
 
-// serveMariaDB runs two servers without tables, one of which names an authority
-// for clients. Both ask: MariaDB 10.11 has no setting against it.
+// serveMariaDB runs a server without tables. It asks, and MariaDB 10.11 has no
+// setting against that; what does not ask is a proxy in front of it that ends
+// TLS.
 func serveMariaDB(l *Lab, ports [2][]int) {
-	id := l.PKI.ServerRSA
+	id, data, server := l.PKI.ServerRSA, l.dir("mariadb"), l.Net.Server.Addr.String()
+	l.start("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--skip-grant-tables", "--skip-networking=0", "--port="+fmt.Sprint(ports[1][0]),
+		"--bind-address="+server, "--socket="+data+"/s", "--pid-file="+data+"/pid",
+		"--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--ssl-cert="+id.Cert, "--ssl-key="+id.Key, "--ssl-ca="+l.PKI.ClientCA)
+	l.start(l.goPeer(), "mysql", fmt.Sprintf("%s:%d", server, ports[0][0]), fmt.Sprintf("%s:%d", server, ports[1][0]), l.PKI.Dir, id.Name)
+}
+
+// serveCyrus runs one master with two news services.
+func serveCyrus(l *Lab, ports [2][]int) {
+	base := l.dir("cyrus")
+	l.own("cyrus", base)
+	l.copyFor("cyrus", l.PKI.ServerRSA.Key, filepath.Join(base, "key"))
+	var services, first strings.Builder
 	for asks, p := range ports {
-		data := l.dir(fmt.Sprintf("mariadb-%d", asks))
-		args := []string{"--no-defaults", "--user=root", "--datadir=" + data, "--skip-grant-tables", "--skip-networking=0", "--port=" + fmt.Sprint(p[0]),
-			"--bind-address=" + l.Net.Server.Addr.String(), "--socket=" + data + "/s", "--pid-file=" + data + "/pid",
-			"--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--ssl-cert=" + id.Cert, "--ssl-key=" + id.Key}
-		if asks == 1 {
-			args = append(args, "--ssl-ca="+l.PKI.ClientCA)
+		conf := l.File(fmt.Sprintf("cyrus-%d.conf", asks), fmt.Sprintf("configdirectory: %[1]s\ndefaultpartition: default\npartition-default: %[1]s\nallowanonymouslogin: yes\n"+
+			"tls_server_cert: %[2]s\ntls_server_key: %[1]s/key\ntls_client_ca_file: %[3]s\ntls_client_certs: %[4]s\n",
+			base, l.PKI.ServerRSA.Cert, l.PKI.ClientCA, pick(asks == 1, "optional", "off")))
+		fmt.Fprintf(&services, " nntp%d cmd=\"nntpd -C %s\" listen=\"%s:%d\" prefork=0\n", asks, conf, l.Net.Server.Addr, p[0])
+		if asks == 0 {
+			fmt.Fprintf(&first, " recover cmd=\"ctl_cyrusdb -C %s -r\"\n", conf)
 		}
-		l.start("mariadbd", args...)
+	}
+	for _, sub := range []string{"db", "socket", "proc", "log", "msg"} {
+		l.own("cyrus", l.dir("cyrus/"+sub))
+	}
+	l.start("cyrmaster", "-D", "-C", filepath.Join(l.Dir, "cyrus-0.conf"), "-p", base+"/pid",
+		"-M", l.File("cyrus.conf", fmt.Sprintf("START {\n%s}\nSERVICES {\n%s}\nEVENTS {\n}\n", first.String(), services.String())))
+}
+
+func serveInspIRCd(l *Lab, ports [2][]int) {
+	id := l.PKI.ServerRSA
+	modules, _ := filepath.Glob("/usr/lib/*/inspircd/modules")
+	modules = append(modules, "/usr/lib/inspircd/modules")
+	for asks, p := range ports {
+		conf := l.File(fmt.Sprintf("inspircd-%d.conf", asks), fmt.Sprintf("<server name=\"www.contoso.test\" description=\"lab\" network=\"lab\" id=\"00A\">\n"+
+			"<admin name=\"lab\" nick=\"lab\" email=\"lab@contoso.test\">\n<path configdir=\"%[1]s\" datadir=\"%[1]s\" logdir=\"%[1]s\" runtimedir=\"%[1]s\" moduledir=\"%[2]s\">\n"+
+			"<bind address=\"%[3]s\" port=\"%[4]d\" type=\"clients\">\n<module name=\"ssl_gnutls\">\n<module name=\"starttls\">\n<starttls provider=\"lab\">\n"+
+			"<sslprofile name=\"lab\" provider=\"gnutls\" certfile=\"%[5]s\" keyfile=\"%[6]s\" cafile=\"%[7]s\" requestclientcert=\"%[8]s\">\n"+
+			"<connect name=\"all\" allow=\"*\" localmax=\"50\" globalmax=\"50\" resolvehostnames=\"no\">\n",
+			l.Dir, modules[0], l.Net.Server.Addr, p[0], id.Cert, id.Key, l.PKI.ClientCA, pick(asks == 1, "yes", "no")))
+		l.start("inspircd", "--runasroot", "--nofork", "--nopid", "--config", conf)
 	}
 }
 

@@ -104,7 +104,6 @@ func TestSpoken(t *testing.T) {
 		s.serve(l, ports)
 		for i, p := range s.protocols {
 			todo = append(todo, cases(p, func(c *spoken, asks, tls13 bool) {
-				c.asks = asks || s.always
 				c.preamble, c.by = p, ports[btoi(asks)][i]
 				c.client(l, tls13, "-connect", fmt.Sprintf("%s:%d", l.Net.Server.Addr, c.by), "-starttls", startTLS(p), "-name", "www.contoso.test")
 			})...)

@@ -4,6 +4,9 @@
 //	gopeer serve ADDRESS PKI port,version,mode,suite,identity,clientCA...
 //	gopeer dial ADDRESS PKI KEYLOG < jobs
 //	gopeer proxy ADDRESS PKI IDENTITY [HOST...]   (- for one that does not inspect; HOSTs are not inspected)
+//	gopeer mysql ADDRESS TARGET PKI IDENTITY
+//	gopeer quic-serve ADDRESS PKI IDENTITY CLIENTCA v1|v2 none|optional|required[+retry]
+//	gopeer quic-dial ADDRESS PKI IDENTITY KEYLOG SNI v1|v2
 //	gopeer flood ADDRESS SNI CONNECTIONS WORKERS PAGES
 package main
 
@@ -21,10 +24,16 @@ func main() {
 		err = dial(os.Args[2], os.Args[3], os.Args[4], os.Stdin, os.Stdout)
 	case len(os.Args) > 4 && os.Args[1] == "proxy":
 		err = proxy(os.Args[2], os.Args[3], os.Args[4], os.Args[5:])
+	case len(os.Args) == 6 && os.Args[1] == "mysql":
+		err = mysql(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
+	case len(os.Args) == 8 && os.Args[1] == "quic-serve":
+		err = quicServe(os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6], os.Args[7])
+	case len(os.Args) == 8 && os.Args[1] == "quic-dial":
+		err = quicDial(os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6], os.Args[7])
 	case len(os.Args) == 7 && os.Args[1] == "flood":
 		err = flood(os.Args[2], os.Args[3], os.Args[4:])
 	default:
-		err = fmt.Errorf("usage: gopeer serve|dial|proxy|flood …")
+		err = fmt.Errorf("usage: gopeer serve|dial|proxy|mysql|quic-serve|quic-dial|flood …")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gopeer:", err)

@@ -23,6 +23,11 @@ func proxy(address, pki, identity string, bypassed []string) error {
 		}
 		cert = &c
 	}
+	return each(address, func(c net.Conn) { tunnel(c, cert, bypassed) })
+}
+
+// each listens and serves every client, for 15 seconds at most.
+func each(address string, serve func(net.Conn)) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
@@ -35,7 +40,7 @@ func proxy(address, pki, identity string, bypassed []string) error {
 		go func() {
 			defer c.Close()
 			_ = c.SetDeadline(time.Now().Add(15 * time.Second))
-			tunnel(c, cert, bypassed)
+			serve(c)
 		}()
 	}
 }
@@ -63,14 +68,19 @@ func tunnel(c net.Conn, cert *tls.Certificate, bypassed []string) {
 		client = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*cert}})
 		server = tls.Client(to, &tls.Config{ServerName: host, InsecureSkipVerify: true}) // the lab's CA is not installed
 	}
+	relay(client, server)
+}
+
+// relay passes bytes on in both directions until both are over.
+func relay(a, b net.Conn) {
 	done := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(server, client)
-		closeWrite(server)
+		_, _ = io.Copy(b, a)
+		closeWrite(b)
 		close(done)
 	}()
-	_, _ = io.Copy(client, server)
-	closeWrite(client)
+	_, _ = io.Copy(a, b)
+	closeWrite(a)
 	<-done
 }
 
