@@ -20,9 +20,9 @@ type flow struct {
 	told int64 // time of the latest chunk, or of the first segment before that
 
 	id, conn           int32
-	prev, next         int32 // in the list of its state
-	waitPrev, waitNext int32 // in the list of flows that wait for something
-	hash               uint32
+	prev, next         int32  // in the list of its state
+	waitPrev, waitNext int32  // in the list of flows that wait for something
+	back               uint32 // valid iff split, see ways
 	moved              uint32 // Tracker.tick when it was last put at its list's tail
 	segs               uint16 // segments so far, modulo 2^16
 
@@ -33,6 +33,9 @@ type flow struct {
 	// settling: a direction began without a SYN, and an earlier segment may
 	// follow; nothing is handed over yet.
 	settling bool
+	// ways: with the bit split, one direction comes by other tunnels than key tells,
+	// by those of back: that of which the bit, 1 << d, is set.
+	ways uint8
 	// busy: some bytes are held or known to be missing, or the flow settles; only
 	// otherwise may a segment take the fast path.
 	busy bool

@@ -42,6 +42,9 @@ type Tracker struct {
 	withhold func(Tuple, bool)
 	stopped  bool
 
+	// tunnelled finds a flow inside of tunnels by its key without them.
+	tunnelled map[key]int32
+
 	lists   [states]list
 	waiting list // linked by waitPrev and waitNext
 	pool    pool
@@ -68,15 +71,16 @@ type Tracker struct {
 func NewTracker(l Limits, viaName func(uint32) string, emit func(parse.Chunk) bool) *Tracker {
 	l = l.withDefaults()
 	t := &Tracker{
-		table:    newTable(),
-		limits:   l,
-		viaName:  viaName,
-		emit:     emit,
-		waiting:  list{head: none, tail: none},
-		sessions: newSessions(),
-		pool:     newPool(l.TotalBytes),
-		blocks:   int32(max(1, l.FlowBytes/blockSize)),
-		lazy:     uint32(l.Flows / 8),
+		table:     newTable(),
+		limits:    l,
+		viaName:   viaName,
+		emit:      emit,
+		tunnelled: make(map[key]int32),
+		waiting:   list{head: none, tail: none},
+		sessions:  newSessions(),
+		pool:      newPool(l.TotalBytes),
+		blocks:    int32(max(1, l.FlowBytes/blockSize)),
+		lazy:      uint32(l.Flows / 8),
 	}
 	for i := range t.lists {
 		t.lists[i] = list{head: none, tail: none}
@@ -95,10 +99,16 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 	k, d := keyOf(&seg.Tuple)
 	f := t.find(&k)
 	if f == nil {
+		f = t.otherWay(&k, d, seg)
+	}
+	if f == nil {
 		if seg.Flags&FlagRST != 0 {
 			return true
 		}
 		f = t.create(&k, d, seg)
+	}
+	if f.ways != 0 && !f.dirs[d].is(captured) {
+		t.from(f, d, k.via)
 	}
 	f.segs++
 	if t.tick-f.moved > t.lazy {
@@ -181,6 +191,7 @@ func (t *Tracker) create(k *key, d int, seg *Segment) *flow {
 	f := t.table.add(k)
 	f.moved = t.tick
 	t.push(&t.lists[young], f)
+	t.noteTunnelled(f)
 	t.begin(f, d, t.now, seg)
 	return f
 }
@@ -205,6 +216,7 @@ func (t *Tracker) evict() {
 func (t *Tracker) drop(f *flow) {
 	t.needAgain(f)
 	t.unlink(&t.lists[f.state], f)
+	t.forgetTunnelled(f)
 	t.table.remove(f)
 }
 
@@ -264,10 +276,7 @@ func (t *Tracker) number(f *flow) {
 	f.conn = int32(t.newNumber())
 	t.ids[f.conn] = f.id
 	pf := &t.flows[f.conn]
-	*pf = parse.Flow{}
-	if f.key.via != 0 && t.viaName != nil {
-		pf.Via = t.viaName(f.key.via)
-	}
+	*pf = parse.Flow{Via: t.viaOf(f)}
 	tuple := f.key.tuple(int(f.opener))
 	pf.Addrs = [2]netip.AddrPort{tuple.SrcAddr(), tuple.DstAddr()}
 	t.move(f, open)

@@ -8,6 +8,8 @@ func (t *Tracker) begin(f *flow, d int, at int64, seg *Segment) {
 	t.needAgain(f)
 	fresh := stream{head: none, tail: none}
 	f.dirs = [2]stream{fresh, fresh}
+	f.ways &= split
+	t.from(f, d, seg.Via)
 	f.seen, f.told, f.segs = at, at, 0
 	f.opener = uint8(d)
 	f.midstream, f.settling = false, false

@@ -22,6 +22,7 @@ var (
 //	C syn 100            a SYN of the client; S synack 500 101 one of the server
 //	C data 101 501 abc   payload, with sequence and acknowledgment number
 //	C data 101 501 abc missing=7
+//	S/7 synack 500 101   in tunnel 7
 //	C ack 104 501        also fin, rst, rstack; synack, syn with payload
 //	C fin 104 501 abc    FIN behind payload
 //	wait 300ms           time passes; the next segment tells
@@ -30,7 +31,8 @@ var (
 //
 // A chunk prints as "C'abc'" with what else it tells in front or behind it:
 // "C lost=5 conflict=2'abc' fin end=fin", and "~" in front where Midstream. The
-// number of a connection other than 0 comes first: "1:C'abc'".
+// number of a connection other than 0 comes first, and its tunnels if it is in
+// some: "1:C'abc'", "(7)C'abc'".
 type script struct {
 	t   *testing.T
 	trk *Tracker
@@ -43,7 +45,7 @@ type script struct {
 
 func newScript(t *testing.T, l Limits) *script {
 	s := &script{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano(), client: clientAddr, server: serverAddr}
-	s.trk = NewTracker(l, nil, func(ch parse.Chunk) bool {
+	s.trk = NewTracker(l, func(via uint32) string { return fmt.Sprint(via) }, func(ch parse.Chunk) bool {
 		if err := s.chk.check(ch); err != nil {
 			t.Error(err)
 		}
@@ -57,6 +59,9 @@ func (s *script) print(ch parse.Chunk) string {
 	var b strings.Builder
 	if ch.Conn > 0 {
 		fmt.Fprintf(&b, "%d:", ch.Conn)
+	}
+	if ch.Flow.Via != "" {
+		fmt.Fprintf(&b, "(%s)", ch.Flow.Via)
 	}
 	if ch.Midstream {
 		b.WriteString("~")
@@ -111,8 +116,16 @@ func (s *script) step(f []string) {
 		return
 	}
 	seg := &Segment{Tuple: tupleOf(s.client, s.server)}
-	if f[0] == "S" {
+	end, tunnel, _ := strings.Cut(f[0], "/")
+	if end == "S" {
 		seg.Tuple = seg.Tuple.Reverse()
+	}
+	if tunnel != "" {
+		via, err := strconv.ParseUint(tunnel, 10, 32)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		seg.Via = uint32(via)
 	}
 	flags := map[string]uint8{
 		"syn": FlagSYN, "synack": FlagSYN | FlagACK, "data": FlagACK | FlagPSH, "ack": FlagACK, "fin": FlagFIN | FlagACK,
@@ -172,7 +185,7 @@ func (c *checker) check(ch parse.Chunk) error {
 		if ch.Conn < 0 || ch.Conn >= c.most {
 			return fmt.Errorf("connection number %d with %d open at most", ch.Conn, c.most)
 		}
-	} else if ch.Flow != before.Flow || ch.Midstream != before.Midstream {
+	} else if was := before.Flow; ch.Flow.Addrs != was.Addrs || ch.Flow.Via != was.Via && !strings.HasPrefix(ch.Flow.Via, was.Via+viaBeside) || ch.Midstream != before.Midstream {
 		return fmt.Errorf("connection %d changed: %+v, before %+v", ch.Conn, ch, before)
 	}
 	if ch.Lost < 0 || ch.Conflict < 0 {

@@ -60,7 +60,7 @@ func (t *Tracker) pass(f *flow, d int, end uint32) {
 
 func (t *Tracker) keepAway(f *flow, d int) {
 	if t.withhold != nil {
-		t.withhold(f.key.tuple(d), true)
+		t.withhold(f.tuple(d), true)
 	}
 }
 
@@ -68,7 +68,7 @@ func (t *Tracker) keepAway(f *flow, d int) {
 func (t *Tracker) needAgain(f *flow) {
 	for d := range f.dirs {
 		if a := &f.dirs[d]; a.passed == bulk && t.withhold != nil {
-			t.withhold(f.key.tuple(d), false)
+			t.withhold(f.tuple(d), false)
 			a.passed = 0
 		}
 	}

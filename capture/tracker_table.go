@@ -51,6 +51,7 @@ type table struct {
 	slabs [][]flow
 	free  int32 // list of flows not in use, by next
 	n     int
+	more  int   // slots of flows that have two
 	last  *flow // found before; packets come in runs
 }
 
@@ -105,7 +106,7 @@ func (t *table) find(k *key) *flow {
 		if s.hash != h {
 			continue
 		}
-		if f := t.at(s.id); f.key == *k {
+		if f := t.at(s.id); f.key == *k || f.returns(k) {
 			t.last = f
 			return f
 		}
@@ -120,18 +121,9 @@ func (t *table) add(k *key) *flow {
 	f := t.at(t.free)
 	id := t.free
 	t.free = f.next
-	*f = flow{key: *k, id: id, hash: t.hash(k), conn: none, prev: none, next: none, waitPrev: none, waitNext: none}
+	*f = flow{key: *k, id: id, conn: none, prev: none, next: none, waitPrev: none, waitNext: none}
 	t.n++
-	if 2*t.n > len(t.slots) {
-		old := t.slots
-		t.slots = emptySlots(2 * len(old))
-		for _, s := range old {
-			if s.id != none {
-				t.place(s)
-			}
-		}
-	}
-	t.place(slot{f.hash, id})
+	t.place(slot{t.hash(k), id})
 	t.last = f
 	return f
 }
@@ -147,7 +139,21 @@ func (t *table) addSlab() {
 	t.free = base
 }
 
+// place puts a slot in, which the counts include already.
 func (t *table) place(s slot) {
+	if 2*(t.n+t.more) > len(t.slots) {
+		old := t.slots
+		t.slots = emptySlots(2 * len(old))
+		for _, o := range old {
+			if o.id != none {
+				t.insert(o)
+			}
+		}
+	}
+	t.insert(s)
+}
+
+func (t *table) insert(s slot) {
 	mask := uint32(len(t.slots) - 1)
 	i := s.hash & mask
 	for t.slots[i].id != none {
@@ -158,9 +164,25 @@ func (t *table) place(s slot) {
 
 // remove takes a flow out; the caller has unlinked it from every list.
 func (t *table) remove(f *flow) {
+	t.take(slot{t.hash(&f.key), f.id})
+	if f.ways&split != 0 {
+		k := f.backKey()
+		t.take(slot{t.hash(&k), f.id})
+		t.more--
+	}
+	if t.last == f {
+		t.last = nil
+	}
+	f.next = t.free
+	t.free = f.id
+	t.n--
+}
+
+// take takes a slot out.
+func (t *table) take(s slot) {
 	mask := uint32(len(t.slots) - 1)
-	i := f.hash & mask
-	for t.slots[i].id != f.id {
+	i := s.hash & mask
+	for t.slots[i] != s {
 		i = (i + 1) & mask
 	}
 	// Close the hole: pull back each follower that may stand where the hole is.
@@ -171,12 +193,6 @@ func (t *table) remove(f *flow) {
 		}
 	}
 	t.slots[i].id = none
-	if t.last == f {
-		t.last = nil
-	}
-	f.next = t.free
-	t.free = f.id
-	t.n--
 }
 
 // list is an intrusive list of flows, the least recently active first.

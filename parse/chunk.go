@@ -52,7 +52,9 @@ func (p Proto) Datagrams() bool { return p != TCP }
 // the other (port reuse).
 type Flow struct {
 	// Via names the layers below the innermost IP header that tell otherwise
-	// equal addresses apart: "vlan 12", "vxlan 800". Empty for none.
+	// equal addresses apart: "vlan 12", "vxlan 800". Empty for none. Where those of
+	// the opener and of the accepter differ it names both, which may be known only
+	// some chunks later: "vxlan 800 | vxlan 900".
 	Via string
 	// Proto is what Addrs are the ends of.
 	Proto Proto

@@ -37,6 +37,7 @@ func (c *Conn) Feed(ch Chunk) []Event {
 	if h.Start.IsZero() {
 		h.Start, h.Flow, h.Midstream = ch.Time, ch.Flow, ch.Midstream
 	}
+	h.Flow.Via = ch.Flow.Via // the way back may be known of later
 	c.now = ch.Time
 	if ch.Time.After(h.Last) {
 		h.Last = ch.Time

@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"whoasked/attribute"
+	"whoasked/capture"
 )
 
 func cat(parts ...[]byte) []byte { return slices.Concat(parts...) }
@@ -129,6 +131,38 @@ func TestEncapsulations(t *testing.T) {
 			for i := range got {
 				if via := got[i].Flow.Via; via != tt.via {
 					t.Fatalf("%s: via %q, want %q", tt.name, via, tt.via)
+				}
+			}
+		}
+	})
+}
+
+// TestSplit: where the two directions of a connection come by different tunnels,
+// the answers are the same, and via names both.
+func TestSplit(t *testing.T) {
+	sources(t, func(t *testing.T, pkts []packet, whole map[pair][]attribute.Verdict) {
+		for i, a := range encapsulations {
+			b := encapsulations[(i+7)%len(encapsulations)]
+			split := slices.Clone(pkts)
+			for i := range split {
+				var seg segment
+				if !seg.decode(pkts[i]) {
+					t.Fatalf("packet %d is none of TCP", i)
+				}
+				wrap := a.wrap
+				if bytes.Compare(seg.Src[:], seg.Dst[:]) > 0 || seg.Src == seg.Dst && seg.SrcPort > seg.DstPort {
+					wrap = b.wrap
+				}
+				split[i].data = wrap(pkts[i].data)
+				split[i].wire = len(split[i].data)
+			}
+			name := a.name + " and " + b.name
+			got := judge(split)
+			same(t, name, got, whole)
+			for i := range got {
+				there, back := capture.CutVias(got[i].Flow.Via)
+				if !(there == a.via && back == b.via || there == b.via && back == a.via) {
+					t.Fatalf("%s: via %q", name, got[i].Flow.Via)
 				}
 			}
 		}

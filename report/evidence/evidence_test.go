@@ -112,6 +112,48 @@ func TestLong(t *testing.T) {
 	}
 }
 
+// TestSplit: both ways of a connection are in its file, in order, whatever tunnels
+// they came by.
+func TestSplit(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, Options{Dir: dir, ViaName: func(via uint32) string { return fmt.Sprint("vxlan ", via) }})
+	there := capture.Tuple{Src: client.As16(), Dst: server.Addr().As16(), SrcPort: 1000, DstPort: server.Port(), Via: 7}
+	back := there.Reverse()
+	back.Via = 8
+	for i := range 20 {
+		seg := capture.Segment{Tuple: there, Flags: capture.FlagACK, Payload: []byte("x")}
+		if i%3 > 0 {
+			seg.Tuple = back
+		}
+		if i < 2 {
+			seg.Flags |= capture.FlagSYN
+			seg.Payload = nil
+		}
+		k.Packet(start.UnixNano()+int64(i), 101, 1, []byte{byte(i)}, &seg)
+	}
+	h := handshake(1000)
+	h.Start = start.Add(5)
+	h.Flow.Via = capture.JoinVias("vxlan 7", "vxlan 8")
+	k.Answered(h, netip.AddrPortFrom(client, 1000), server, "somebody asked")
+	k.Ended(h)
+	k.Close()
+	files := names(t, dir)
+	if len(files) != 1 || k.bytes != 0 || len(k.flows) != 0 {
+		t.Fatalf("%v, %d bytes, %d flows", files, k.bytes, len(k.flows))
+	}
+	r, err := file.Open(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for i := range 20 {
+		var p file.Packet
+		if err := r.Next(&p); err != nil || p.Time != start.UnixNano()+int64(i) || p.Data[0] != byte(i) {
+			t.Fatalf("packet %d: %+v, %v", i, p, err)
+		}
+	}
+}
+
 // TestFlood: connections that carry nothing cost no others, and no memory.
 func TestFlood(t *testing.T) {
 	k := open(t, Options{})

@@ -59,6 +59,16 @@ type flow struct {
 
 	prev, next *flow
 	in         *list
+	// back has what the accepter sent, where it came by other tunnels.
+	back *flow
+}
+
+// all counts the packets of both ways.
+func (f *flow) all() int {
+	if f.back != nil {
+		return f.packets + f.back.packets
+	}
+	return f.packets
 }
 
 func (f *flow) bytes() int { return cap(f.head) + cap(f.before) + cap(f.latest) }
@@ -223,9 +233,24 @@ func (k *Keeper) drop(f *flow) {
 
 // find returns what is kept of a connection that began at start; nil if nothing is.
 func (k *Keeper) find(pf *parse.Flow, start int64) *flow {
+	there, back := capture.CutVias(pf.Via)
+	f := k.oneWay(pf, there, start)
+	if there == back {
+		return f
+	}
+	g := k.oneWay(pf, back, start)
+	if f == nil {
+		return g
+	}
+	f.back = g
+	return f
+}
+
+// oneWay is find for what came by some tunnels.
+func (k *Keeper) oneWay(pf *parse.Flow, via string, start int64) *flow {
 	t := capture.Tuple{
 		Src: pf.Addrs[0].Addr().As16(), Dst: pf.Addrs[1].Addr().As16(),
-		SrcPort: pf.Addrs[0].Port(), DstPort: pf.Addrs[1].Port(), Via: k.vias[pf.Via],
+		SrcPort: pf.Addrs[0].Port(), DstPort: pf.Addrs[1].Port(), Via: k.vias[via],
 	}
 	f := k.flows[keyOf(&t)]
 	if f == nil || f.first > start {
@@ -266,8 +291,10 @@ func (k *Keeper) Settled(h *parse.Handshake) {
 	defer k.mu.Unlock()
 	if f := k.find(&h.Flow, h.Start.UnixNano()); f != nil {
 		k.rewrite(f)
-		k.bytes -= f.bytes()
-		f.head, f.before, f.latest, f.settled = nil, nil, nil, true
+		for ; f != nil; f = f.back {
+			k.bytes -= f.bytes()
+			f.head, f.before, f.latest, f.settled = nil, nil, nil, true
+		}
 	}
 }
 
@@ -277,19 +304,21 @@ func (k *Keeper) Ended(h *parse.Handshake) {
 	defer k.mu.Unlock()
 	if f := k.find(&h.Flow, h.Start.UnixNano()); f != nil {
 		k.rewrite(f)
-		k.drop(f)
+		for ; f != nil; f = f.back {
+			k.drop(f)
+		}
 	}
 }
 
 // rewrite completes the file of a connection that went on after it was written.
 func (k *Keeper) rewrite(f *flow) {
-	if f.name != "" && f.packets > f.written && len(f.head) > 0 {
+	if f.name != "" && f.all() > f.written && len(f.head) > 0 {
 		k.write(f)
 	}
 }
 
 func (k *Keeper) write(f *flow) {
-	f.written = f.packets
+	f.written = f.all()
 	k.writer.put(f.name, k.encode(f))
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -89,12 +90,17 @@ func countPackets(b []byte) (n int) {
 
 // encode makes the file of a connection.
 func (k *Keeper) encode(f *flow) []byte {
-	comment := f.comment
-	if f.left > 0 {
-		comment += fmt.Sprintf("\n%d packets between the first and the latest are not in this file", f.left)
+	comment, left := f.comment, f.left
+	packets := slices.Concat(f.head, f.before, f.latest)
+	if g := f.back; g != nil {
+		packets = inOrder(packets, slices.Concat(g.head, g.before, g.latest))
+		left += g.left
+	}
+	if left > 0 {
+		comment += fmt.Sprintf("\n%d packets between the first and the latest are not in this file", left)
 	}
 	comment = clip(comment)
-	b := make([]byte, 0, 256+len(f.head)+len(f.before)+len(f.latest)+padded(len(comment))+8)
+	b := make([]byte, 0, 256+len(packets)+padded(len(comment))+8)
 	var body []byte
 	body = order.AppendUint32(body, orderMagic)
 	body = order.AppendUint16(body, 1)
@@ -112,13 +118,30 @@ func (k *Keeper) encode(f *flow) []byte {
 		b = appendBlock(b, blockInterface, body)
 	}
 	// The first packet again, with the comment.
-	first := f.head[:order.Uint32(f.head[4:])]
-	at := int64(uint64(order.Uint32(first[12:]))<<32 | uint64(order.Uint32(first[16:])))
+	first := packets[:order.Uint32(packets[4:])]
 	n := order.Uint32(first[20:])
-	b = appendPacket(b, int(order.Uint32(first[8:])), at, int(order.Uint32(first[24:])), first[packetHead:packetHead+n], comment)
-	b = append(b, f.head[len(first):]...)
-	b = append(b, f.before...)
-	return append(b, f.latest...)
+	b = appendPacket(b, int(order.Uint32(first[8:])), timeOf(first), int(order.Uint32(first[24:])), first[packetHead:packetHead+n], comment)
+	return append(b, packets[len(first):]...)
+}
+
+// timeOf is the time of the first packet of some.
+func timeOf(packets []byte) int64 {
+	return int64(uint64(order.Uint32(packets[12:]))<<32 | uint64(order.Uint32(packets[16:])))
+}
+
+// inOrder merges packets, of each in the order of capture, by their time.
+func inOrder(a, b []byte) []byte {
+	out := make([]byte, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		first := &a
+		if timeOf(b) < timeOf(a) {
+			first = &b
+		}
+		n := order.Uint32((*first)[4:])
+		out = append(out, (*first)[:n]...)
+		*first = (*first)[n:]
+	}
+	return append(append(out, a...), b...)
 }
 
 // clip shortens a comment to what fits in an option, in whole characters.
