@@ -161,6 +161,11 @@ type Prompt struct {
 	// over whose page the dialog may have come up; empty for none.
 	Page     string
 	Evidence string // what the figures were
+	// Nth: which dialog it is that Client was shown for AskedBy, whatever the name,
+	// from 1; Before are the latest of those before it, in order. Set by
+	// [Repeats.Mark] where the dialog is known to have been shown.
+	Nth    int
+	Before []Earlier
 
 	began time.Time // the first connection that is of it
 }

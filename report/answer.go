@@ -229,7 +229,7 @@ func (t *Text) dialogFields(p *page, key endpoint) {
 	var lines []string
 	for i := range d.kept {
 		pr := &d.kept[i]
-		lines = append(lines, fmt.Sprintf("%s UTC at client %s: %s", t.clock(pr.Opened), parse.HostName(pr.Client), dialogWords(pr)))
+		lines = append(lines, fmt.Sprintf("%s UTC at client %s: %s", t.clock(pr.Opened), parse.HostName(pr.Client), dialogWords(pr)+beforeWords(pr, t.clock)))
 	}
 	if d.more > 0 {
 		lines = append(lines, fmt.Sprintf("+ %d more", d.more))

@@ -88,18 +88,25 @@ type alertMember struct {
 }
 
 type promptLine struct {
-	Kind        string   `json:"kind"`
-	AskedBy     string   `json:"asked_by"`
-	SNI         string   `json:"sni,omitempty"`
-	Client      string   `json:"client"`
-	Opened      string   `json:"opened,omitempty"`
-	Closed      string   `json:"closed,omitempty"`
-	Seconds     float64  `json:"seconds,omitempty"`
-	When        string   `json:"when"`
-	Outcome     string   `json:"outcome"`
-	Page        string   `json:"page,omitempty"`
-	Connections []uint64 `json:"connections"`
-	Evidence    string   `json:"evidence,omitempty"`
+	Kind        string        `json:"kind"`
+	AskedBy     string        `json:"asked_by"`
+	SNI         string        `json:"sni,omitempty"`
+	Client      string        `json:"client"`
+	Opened      string        `json:"opened,omitempty"`
+	Closed      string        `json:"closed,omitempty"`
+	Seconds     float64       `json:"seconds,omitempty"`
+	When        string        `json:"when"`
+	Outcome     string        `json:"outcome"`
+	Page        string        `json:"page,omitempty"`
+	Nth         int           `json:"nth,omitempty"`
+	Before      []shownMember `json:"before,omitempty"`
+	Connections []uint64      `json:"connections"`
+	Evidence    string        `json:"evidence,omitempty"`
+}
+
+type shownMember struct {
+	Opened string `json:"opened"`
+	SNI    string `json:"sni,omitempty"`
 }
 
 type askerLine struct {

@@ -88,6 +88,10 @@ func (j *JSON) Prompt(p *attribute.Prompt) error {
 	if shown(p.Outcome) {
 		line.Seconds = seconds(p.Closed.Sub(p.Opened))
 	}
+	line.Nth = p.Nth
+	for _, b := range p.Before {
+		line.Before = append(line.Before, shownMember{stamp(b.Opened), b.SNI})
+	}
 	return j.write(&line)
 }
 

@@ -150,6 +150,16 @@ func (l *Log) Prompt(p *attribute.Prompt) error {
 	}
 	e.Stringer("when", p.When).Stringer("outcome", p.Outcome).Uints64("connections", p.Connections)
 	str(e, "page", p.Page)
+	if p.Nth > 0 {
+		e.Int("nth", p.Nth)
+	}
+	if len(p.Before) > 0 {
+		before := zerolog.Arr()
+		for _, b := range p.Before {
+			before.Str(stamp(b.Opened))
+		}
+		e.Array("before", before)
+	}
 	str(e, "evidence", p.Evidence)
 	what := "certificate dialog at "
 	if p.Outcome == attribute.OutcomeUnknown {

@@ -32,6 +32,7 @@ func (s scene) play(w Writer) error {
 		}
 	}
 	prompts, askers := book.Finish()
+	new(attribute.Repeats).Mark(prompts)
 	attribute.Explain(askers, declaredHops())
 	for i := range prompts {
 		if err := w.Prompt(&prompts[i]); err != nil {
@@ -229,6 +230,7 @@ func cancelled() []*attribute.Connection {
 // overPages: a dialog over the page of another host, whose choice is remembered; then
 // connections that Chromium, and Firefox, may have made in advance.
 func overPages() []*attribute.Connection {
+	const wiki = "wiki.contoso.test"
 	dropped := func(at float64) func(*attribute.Connection) {
 		return asked(attribute.Inferred, attribute.ReplyDropped, at+0.03, at+0.034, dropEvidence)
 	}
@@ -247,6 +249,10 @@ func overPages() []*attribute.Connection {
 		conn(50, gateway, contoso, parse.TLS13, byFirefox, dropped(50)),
 		conn(50.3, gateway, contoso, parse.TLS13, byFirefox, asked(attribute.Inferred, attribute.ReplyEmpty, 50.33, 50.34, fiveEvidence),
 			func(c *attribute.Connection) { c.Verdict.Unused = true }),
+		conn(60, gateway, wiki, parse.TLS13, dropped(60)),
+		conn(64, gateway, wiki, parse.TLS13, certificate(64)),
+		conn(70, gateway, contoso, parse.TLS13, dropped(70)),
+		conn(73, gateway, contoso, parse.TLS13, certificate(73)),
 	}
 }
 

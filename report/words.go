@@ -45,13 +45,50 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// dialogWords says of a dialog what became of it, and over whose page it came.
+// dialogWords says of a dialog what became of it, over whose page it came, and
+// which one it was there.
 func dialogWords(p *attribute.Prompt) string {
 	words := outcomeWords(p)
 	if p.Page != "" && p.Outcome != attribute.OutcomeNoneShown {
 		words += "; right after a visit to " + printable(p.Page)
 	}
+	if p.Nth > 1 {
+		words += fmt.Sprintf("; the %s for this server at this client", ordinal(p.Nth))
+	}
 	return words
+}
+
+// beforeWords says when the dialogs before one were, with their names where these
+// differ from its own.
+func beforeWords(p *attribute.Prompt, clock func(time.Time) string) string {
+	if len(p.Before) == 0 {
+		return ""
+	}
+	var list []string
+	for _, b := range p.Before {
+		at := clock(b.Opened)
+		if b.SNI != p.SNI {
+			at += " (" + printable(b.SNI) + ")"
+		}
+		list = append(list, at)
+	}
+	return ", after " + strings.Join(list, ", ")
+}
+
+// ordinal writes the n-th.
+func ordinal(n int) string {
+	end := "th"
+	if n%100 < 11 || n%100 > 13 {
+		switch n % 10 {
+		case 1:
+			end = "st"
+		case 2:
+			end = "nd"
+		case 3:
+			end = "rd"
+		}
+	}
+	return strconv.Itoa(n) + end
 }
 
 func outcomeWords(p *attribute.Prompt) string {

@@ -18,6 +18,7 @@ func (l *line) join(prompts []attribute.Prompt, askers []attribute.Asker) ([]cap
 		j, left = l.legs.Join(), l.legs.Left()
 	}
 	prompts = j.Dialogs(prompts, askers)
+	new(attribute.Repeats).Mark(prompts)
 	for i := range prompts {
 		if err := l.out.Prompt(&prompts[i]); err != nil {
 			return nil, err

@@ -23,7 +23,9 @@ type watching struct {
 	parser *parse.Parser
 	keys   *keyLogs
 	book   *attribute.Book
-	out    report.Writer
+	// repeats are the dialogs told so far.
+	repeats attribute.Repeats
+	out     report.Writer
 	// flushed empties the buffer of out; nil if it has none.
 	flushed func() error
 	skip    func(conn int, from parse.Side) // nil for a source that cannot
@@ -289,7 +291,9 @@ func (w *watching) tick() {
 	for c := range w.waiting {
 		w.silent(c, now)
 	}
-	for _, p := range w.book.Due(now) {
+	due := w.book.Due(now)
+	w.repeats.Mark(due)
+	for _, p := range due {
 		w.told.prompts[p.Outcome]++
 		w.write(w.out.Prompt(&p))
 		w.flush()
@@ -341,6 +345,7 @@ func (w *watching) finish(notes []capture.Note) error {
 	defer w.mu.Unlock()
 	prompts, askers := w.book.Finish()
 	attribute.Explain(askers, w.hops)
+	w.repeats.Mark(prompts)
 	for i := range prompts {
 		w.write(w.out.Prompt(&prompts[i]))
 	}
