@@ -60,6 +60,18 @@ var factors = []factor{
 		}
 		return fmt.Sprintf("%x…", s.last().cert)
 	}},
+	{"clock", "server's TCP timestamp clock", []string{"server", "backend", "certificate"}, func(_ *joiner, s *session) string {
+		if s.last().machine == 0 || !s.last().is(openedAlone) {
+			return ""
+		}
+		return fmt.Sprintf("clock %d", s.last().machine)
+	}},
+	{"hop-limit", "hop limit of the server's SYN-ACK", []string{"server", "backend", "certificate", "clock"}, func(_ *joiner, s *session) string {
+		if !s.last().is(openedSYNACK | openedAlone) {
+			return ""
+		}
+		return fmt.Sprint(s.last().ttl[ofServer])
+	}},
 	{"alpn", "application protocol", nil, func(j *joiner, s *session) string { return cmp.Or(j.names.text(s.first().alpn), "none") }},
 	{"version", "TLS version", nil, func(_ *joiner, s *session) string { return s.first().version.String() }},
 	{"client", "client", nil, func(_ *joiner, s *session) string { return s.first().client.Addr().String() }},

@@ -30,6 +30,8 @@ func pool(n int, asked func(i int, s *legSpec) Answer) []legSpec {
 			ja4:     []string{"t13d1516h2_8daaf6152771_e5627efa2ab1", "t12d190800_d83cc789557e_7af1ed941c26", ""}[rng.IntN(3)],
 			ja3s:    []string{"eb1d94daa7e0344597e756a1fb6e7054", "15af977ce25de452b96affa2addb1036"}[rng.IntN(2)],
 			cert:    byte(rng.IntN(3)), // 0: sealed
+			clock:   uint32(rng.IntN(2)),
+			ttl:     uint8(62 + rng.IntN(2)),
 		}
 		s.asked = asked(i, &s)
 		out = append(out, s)
@@ -53,10 +55,15 @@ func TestFinding(t *testing.T) {
 	}{
 		{"always asked", pool(60, func(int, *legSpec) Answer { return Yes }), "", ""},
 		{"never asked", pool(60, func(int, *legSpec) Answer { return No }), "", ""},
-		{"one of two servers", pool(60, func(_ int, s *legSpec) Answer { return yesIf(s.server == legGate) }), "server", "198.18.1.30:443 in 31 of 31, 198.18.1.31:443 in 0 of 29"},
+		{"one of two servers", pool(60, func(_ int, s *legSpec) Answer { return yesIf(s.server == legGate) }), "server", "198.18.1.30:443 in 32 of 32, 198.18.1.31:443 in 0 of 28"},
 		{"one version", pool(60, func(_ int, s *legSpec) Answer { return yesIf(s.version == parse.TLS12) }), "version", "TLS 1.2 in"},
 		{"one protocol", pool(60, func(_ int, s *legSpec) Answer { return yesIf(s.alpn == "h2") }), "alpn", "h2 in"},
 		{"one client", pool(80, func(_ int, s *legSpec) Answer { return yesIf(strings.HasPrefix(s.client, "198.18.0.12:")) }), "client", "198.18.0.12 in"},
+		{"one clock at one address", pool(60, func(i int, s *legSpec) Answer {
+			s.server, s.client = legGate, fmt.Sprintf("198.18.0.10:%d", 40000+i)
+			return yesIf(s.clock == 1)
+		}), "clock", "the server's TCP timestamp clock tells who is asked: clock "},
+		{"one hop limit", pool(60, func(_ int, s *legSpec) Answer { return yesIf(s.ttl == 62) }), "hop-limit", "62 in"},
 		{"one certificate", pool(60, func(_ int, s *legSpec) Answer { s.cert = byte(1 + s.random/2%2); return yesIf(s.cert == 1) }), "certificate", "0100000000000000… in 30 of 30"},
 		{"one kind of client", pool(60, func(_ int, s *legSpec) Answer {
 			s.ja4 = oneOf(s, "t13d1516h2_a", "t12d1908h1_b")
@@ -108,6 +115,8 @@ func TestFindingNot(t *testing.T) {
 		"client":      func(s *legSpec) bool { return strings.HasPrefix(s.client, "198.18.0.12:") },
 		"ja4":         func(s *legSpec) bool { return s.ja4 == "" },
 		"ja3s":        func(s *legSpec) bool { return strings.HasPrefix(s.ja3s, "eb1d") },
+		"clock":       func(s *legSpec) bool { return s.clock == 1 },
+		"hop-limit":   func(s *legSpec) bool { return s.ttl == 62 },
 		"time":        func(s *legSpec) bool { return s.start < 25*time.Second },
 	} {
 		if f := joinSpecs(noisy(tells)).Findings; len(f) > 0 {

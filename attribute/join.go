@@ -49,6 +49,8 @@ type joiner struct {
 	byEnd    map[netip.Addr]*ending        // of the last leg's server
 	byEndHop map[uint16]*ending            // the same, by its configured name
 	shared   map[[2]uint16]bool            // captures, in order, that show one ClientHello
+	// crossings are what was compared of TCP between two points.
+	crossings map[crossingKey]*crossing
 }
 
 // clock is how far a capture's clock is ahead of the first one's.
@@ -59,7 +61,7 @@ type clock struct {
 
 // newJoiner sorts legs into sessions.
 func newJoiner(l *Legs) *joiner {
-	j := &joiner{Legs: l, byEnd: make(map[netip.Addr]*ending), byEndHop: make(map[uint16]*ending), shared: make(map[[2]uint16]bool)}
+	j := &joiner{Legs: l, byEnd: make(map[netip.Addr]*ending), byEndHop: make(map[uint16]*ending), shared: make(map[[2]uint16]bool), crossings: make(map[crossingKey]*crossing)}
 	order := j.byRandom()
 	j.setClocks(order)
 	all := make([]session, 0, l.legs.n) // one piece of memory; pointers into it stay
@@ -224,11 +226,13 @@ func (j *joiner) session(s *session, group []int) (rest []int) {
 		case i < 0 && len(s.legs) < maxWayPoints:
 			s.legs = append(s.legs, l)
 		case i >= 0:
+			j.sighted(s.legs[i], l)
 			s.legs[i] = s.legs[i].better(l)
 		}
 	}
 	if len(s.legs) > 1 {
 		j.order(s)
+		j.crossed(s)
 	}
 	s.start, s.end = j.time(s.first(), s.first().start), j.time(s.first(), s.first().end)
 	for _, l := range s.legs {

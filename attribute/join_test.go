@@ -31,6 +31,10 @@ type legSpec struct {
 	cert           byte
 	when           When
 	basis          Basis
+	// ttl, if it is not 0, is that of the server's SYN-ACK, the timestamp in which is
+	// of one of several clocks.
+	ttl   uint8
+	clock uint32
 }
 
 var legEpoch = time.Unix(1_790_000_000, 0)
@@ -56,6 +60,11 @@ func (s legSpec) connection(id uint64) *Connection {
 		h.Sides[parse.Accepter].Certs = []*parse.Certificate{{SHA256: [32]byte{s.cert}}}
 	}
 	h.Target = s.target
+	if s.ttl != 0 {
+		options, _ := parse.ReadTCPOptions([]byte(plainOptions))
+		at := h.Start.Add(-ms)
+		h.Opening = parse.TCPOpening{{}, {SYN: true, At: at, Options: options, TTL: s.ttl, Stamp: uint32(at.UnixMilli()) + 1_000_000*s.clock}}
+	}
 	c := &Connection{
 		ID: id, Capture: s.capture, Client: netip.MustParseAddrPort(s.client), Server: netip.MustParseAddrPort(s.server),
 		Hop: s.hop, ClientHop: s.clientHop, Handshake: h,

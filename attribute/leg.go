@@ -35,6 +35,8 @@ type leg struct {
 	delay      int64    // from ClientHello to ServerHello in nanoseconds, 0 if not known
 	up, down   int64    // application data in bytes of sealed records, by TLS role
 
+	opened
+
 	asked   Answer
 	basis   Basis
 	when    When
@@ -43,7 +45,7 @@ type leg struct {
 	named   bool // a ClientHello was read
 }
 
-// maxLegs bounds what is remembered for joining, about 5 MiB.
+// maxLegs bounds what is remembered for joining, about 6 MiB.
 const maxLegs = 24 << 10
 
 // Legs joins connections into the ways they are legs of. Its memory is bounded;
@@ -60,6 +62,7 @@ type Legs struct {
 	clientPrints, serverPrints index[uint16]
 	// sources are clients' addresses that PROXY headers tell.
 	sources []netip.AddrPort
+	options optionList
 	left    int64
 }
 
@@ -113,7 +116,7 @@ func (l *Legs) Add(c *Connection) {
 		client: c.Client, server: c.Server,
 		start: c.Start.UnixNano(), end: c.Last.UnixNano(),
 		asked: c.Verdict.Asked, basis: c.Verdict.Basis, when: c.Verdict.When, resumed: c.Verdict.Resumed,
-		hello: c.ServerHello != nil,
+		hello: c.ServerHello != nil, opened: l.opening(c),
 	}
 	if c.ServerHello != nil {
 		copy(n.answer[:], c.ServerHello.Random[:])

@@ -22,6 +22,7 @@ type PathHop struct {
 	// JoinedBy is the rule that joined the leg to the one before, empty for the
 	// first; Evidence says what it saw.
 	JoinedBy, Evidence string
+	Signs              []Sign
 }
 
 // Path is the way of one connection through several hops, client outwards.
@@ -112,6 +113,7 @@ type Joined struct {
 	Apart []Apart
 
 	ended map[endpoint]int
+	signs signed
 }
 
 // Join joins all legs added. It looks at nothing but them, and may be called
@@ -119,7 +121,9 @@ type Joined struct {
 func (l *Legs) Join() *Joined {
 	j := newJoiner(l)
 	j.join()
-	out := &Joined{Findings: j.findings(), ended: j.ended(), Apart: j.apart()}
+	groups := j.answering()
+	j.machines(groups)
+	out := &Joined{Findings: j.findings(), ended: j.ended(), Apart: j.apart(), signs: j.signs(groups)}
 	forwards := make(map[endpoint]int)
 	for _, s := range j.sessions {
 		if s.crowded || s.rivals > 0 {
@@ -131,6 +135,9 @@ func (l *Legs) Join() *Joined {
 		}
 		p := j.path(s)
 		p.ID = len(out.Paths) + 1
+		for i := range p.Hops {
+			p.Hops[i].Signs = out.signs[p.Hops[i].Server]
+		}
 		out.Paths = append(out.Paths, p)
 	}
 	for i, c := range j.clocks {
@@ -247,5 +254,6 @@ func (j *Joined) Mark(askers []Asker) {
 	}
 	for i := range askers {
 		askers[i].locate(j)
+		askers[i].Signs = j.signs[askers[i].Addr]
 	}
 }

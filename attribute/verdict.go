@@ -194,6 +194,8 @@ type Asker struct {
 	PlaceBecause string
 	Several      bool
 	Traits       Traits
+	// Signs are of who ends TCP and TLS there, and of how many machines answer.
+	Signs []Sign
 	// Declared is what the configuration of Hop says, DeclaredOf of what: a name or
 	// wildcard, DefaultName, or empty for Hop as a whole. Agrees tells whether what
 	// was seen is like it.

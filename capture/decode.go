@@ -118,6 +118,7 @@ type place struct {
 	cut   int
 	via   uint32
 	depth uint8
+	ttl   uint8 // of the IP header walked last
 }
 
 // short is the outcome where a header ends behind the captured bytes: the snap

@@ -137,6 +137,9 @@ func TestDecode(t *testing.T) {
 			seg.Flags&FlagACK == 0 || string(seg.Payload) != "hello" || seg.Missing != 0 {
 			t.Errorf("%s: %v to %v, %+v", c.name, seg.SrcAddr(), seg.DstAddr(), seg)
 		}
+		if exported := c.link == 252 && c.name != "exported IP"; !exported && (seg.TTL != 64 || len(seg.Options) != 12) {
+			t.Errorf("%s: hop limit %d, %d bytes of options", c.name, seg.TTL, len(seg.Options))
+		}
 		if via := d.ViaName(seg.Via); via != c.via {
 			t.Errorf("%s: via %q, want %q", c.name, via, c.via)
 		}

@@ -41,6 +41,7 @@ func (d *Decoder) ip4(data []byte, at place, seg *Segment) Outcome {
 	if head > len(data) {
 		return at.short()
 	}
+	at.ttl = data[8]
 	mapIPv4(&seg.Src, data[12:16])
 	mapIPv4(&seg.Dst, data[16:20])
 	const moreOrOffset = 0x3fff
@@ -66,6 +67,7 @@ func (d *Decoder) ip6(data []byte, at place, seg *Segment) Outcome {
 		total = len(data) + at.cut
 	}
 	data, at.cut = trim(data, total)
+	at.ttl = data[7]
 	seg.Src = [16]byte(data[8:24])
 	seg.Dst = [16]byte(data[24:40])
 	return d.transport(data[6], data[header:], at, seg)
@@ -148,6 +150,8 @@ func (d *Decoder) tcp(data []byte, at place, seg *Segment) Outcome {
 	seg.Seq = binary.BigEndian.Uint32(data[4:])
 	seg.Ack = binary.BigEndian.Uint32(data[8:])
 	seg.Flags = data[13]
+	seg.TTL = at.ttl
+	seg.Options = data[minHeader:min(head, len(data))]
 	seg.Payload = data[min(head, len(data)):]
 	seg.Missing = payload - len(seg.Payload)
 	return TCP

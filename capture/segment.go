@@ -28,8 +28,12 @@ type Segment struct {
 	Tuple
 	Seq, Ack uint32
 	Flags    uint8
+	// TTL is the IPv4 time to live or the IPv6 hop limit.
+	TTL uint8
 	// Payload is what was captured of the payload; borrowed from the packet.
 	Payload []byte
+	// Options is what was captured of the TCP options; borrowed like Payload.
+	Options []byte
 	// Missing counts payload bytes behind Payload that the snap length cut.
 	Missing int
 }

@@ -79,6 +79,7 @@ type stream struct {
 	headSeq    uint32 // of head
 	blocks     int32  // number of runs held
 	recent     uint32 // latest entry in the Tracker's recent bytes, 0 for none
+	first      int32  // index in Tracker.firsts, none before its SYN and once it was told
 
 	waitAt  int64  // since when the byte at next is waited for
 	closeAt int64  // when FIN or RST was captured

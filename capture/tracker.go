@@ -52,6 +52,7 @@ type Tracker struct {
 	recent  recent
 
 	sessions sessions
+	firsts   firsts
 
 	flows   []parse.Flow // by connection number
 	ids     []int32      // of flow, likewise
@@ -78,6 +79,7 @@ func NewTracker(l Limits, viaName func(uint32) string, emit func(parse.Chunk) bo
 		tunnelled: make(map[key]int32),
 		waiting:   list{head: none, tail: none},
 		sessions:  newSessions(),
+		firsts:    firsts{free: none},
 		pool:      newPool(l.TotalBytes),
 		blocks:    int32(max(1, l.FlowBytes/blockSize)),
 		lazy:      uint32(l.Flows / 8),
@@ -116,6 +118,9 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 		t.unlink(l, f)
 		t.push(l, f)
 		f.moved = t.tick
+	}
+	if a := &f.dirs[d]; a.first != none && len(seg.Payload) > 0 {
+		t.firstData(a, seg)
 	}
 	switch a, b := &f.dirs[d], &f.dirs[1-d]; {
 	case !f.busy && seg.Seq == a.next && seg.Flags&(FlagSYN|FlagFIN|FlagRST|FlagACK) == FlagACK && f.state != closed &&
@@ -215,6 +220,7 @@ func (t *Tracker) evict() {
 // drop forgets a flow for good.
 func (t *Tracker) drop(f *flow) {
 	t.needAgain(f)
+	t.firsts.putBoth(f)
 	t.unlink(&t.lists[f.state], f)
 	t.forgetTunnelled(f)
 	t.table.remove(f)
@@ -308,6 +314,9 @@ func (t *Tracker) tell(f *flow, d int, at int64, ch parse.Chunk) {
 	ch.From = parse.Side(d) ^ parse.Side(f.opener)
 	ch.Midstream = f.midstream
 	ch.Time = time.Unix(0, at).UTC()
+	if s.first != none && len(ch.Data) > 0 {
+		ch.Opening = t.introduce(s)
+	}
 	ch.Lost, ch.Conflict = int(s.lost), int(s.conflict)
 	s.lost, s.conflict = 0, 0
 	t.stopped = !t.emit(ch)

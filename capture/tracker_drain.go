@@ -123,6 +123,7 @@ func (t *Tracker) end(f *flow, d int, at int64, last parse.Chunk) {
 		f.conn = none
 	}
 	t.wait(f, false)
+	t.firsts.putBoth(f)
 	f.settling = false
 	t.move(f, closed)
 }

@@ -6,7 +6,8 @@ import "whoasked/parse"
 // that is new or whose former connection is over.
 func (t *Tracker) begin(f *flow, d int, at int64, seg *Segment) {
 	t.needAgain(f)
-	fresh := stream{head: none, tail: none}
+	t.firsts.putBoth(f)
+	fresh := stream{head: none, tail: none, first: none}
 	f.dirs = [2]stream{fresh, fresh}
 	f.ways &= split
 	t.from(f, d, seg.Via)
@@ -51,6 +52,7 @@ func (t *Tracker) syn(f *flow, d int, at int64, seg *Segment) {
 		}
 		t.adopt(f, d, seg)
 	}
+	t.opened(f, d, at, seg)
 	a.clear(blind)
 	a.set(captured)
 	if reply {

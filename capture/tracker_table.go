@@ -122,6 +122,7 @@ func (t *table) add(k *key) *flow {
 	id := t.free
 	t.free = f.next
 	*f = flow{key: *k, id: id, conn: none, prev: none, next: none, waitPrev: none, waitNext: none}
+	f.dirs[0].first, f.dirs[1].first = none, none
 	t.n++
 	t.place(slot{t.hash(k), id})
 	t.last = f

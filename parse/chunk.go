@@ -126,6 +126,9 @@ type Chunk struct {
 	Data []byte
 	// Fin says that From has closed its direction behind Data.
 	Fin bool
+	// Opening, borrowed like Data, is what showed of From when the connection was opened.
+	// It comes with the first bytes of each side whose SYN was captured, else it is nil.
+	Opening *TCPSide
 	// End is set on the last chunk of the connection.
 	End End
 }

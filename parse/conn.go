@@ -42,6 +42,9 @@ func (c *Conn) Feed(ch Chunk) []Event {
 	if ch.Time.After(h.Last) {
 		h.Last = ch.Time
 	}
+	if ch.Opening != nil {
+		h.Opening[ch.From] = *ch.Opening
+	}
 	side, d := &h.Sides[ch.From], &c.dirs[ch.From]
 	if ch.Conflict > 0 {
 		side.Conflict += int64(ch.Conflict)

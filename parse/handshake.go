@@ -17,6 +17,10 @@ type Handshake struct {
 	// EndFrom is the side that reset the connection; valid iff End == RST.
 	EndFrom Side
 
+	// Opening is what the packets that opened a TCP connection show, zero where a
+	// source does not tell.
+	Opening TCPOpening
+
 	// TLS is set once either side has sent something that only TLS (or SSL)
 	// sends. All fields below are zero until then.
 	TLS bool

@@ -138,6 +138,7 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 	if text := a.Agreement(); text != "" {
 		p.field("Declared", text)
 	}
+	p.field("Signs", t.signs(a.Addr, a.Signs)...)
 	key := endpoint{a.Addr, a.SNI}
 	if proof := t.proofs[key]; proof != nil {
 		p.field("How we know", proof.because(!told.sealed)...)

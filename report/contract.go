@@ -22,6 +22,7 @@ type connectionLine struct {
 	Target    string         `json:"target,omitempty"`
 	Tunnel    string         `json:"tunnel,omitempty"`
 	Midstream bool           `json:"midstream,omitempty"`
+	TCP       *tcpMember     `json:"tcp,omitempty"`
 
 	SNI     string `json:"sni,omitempty"`
 	ECH     bool   `json:"ech,omitempty"`
@@ -131,6 +132,7 @@ type askerLine struct {
 	Of       string         `json:"declared_of,omitempty"`
 	Agrees   *bool          `json:"agrees,omitempty"`
 	Compared string         `json:"agreement,omitempty"`
+	Signs    []signMember   `json:"signs,omitempty"`
 	Causes   []causeMember  `json:"causes,omitempty"`
 }
 

@@ -119,7 +119,7 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),
 		Declared: a.Declared.String(), Of: a.DeclaredOf, Agrees: agrees(a), Compared: a.Agreement(),
-		Causes: causes(a.Causes),
+		Signs: signs(a.Signs), Causes: causes(a.Causes),
 	})
 }
 

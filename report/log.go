@@ -193,6 +193,9 @@ func (l *Log) Asker(a *attribute.Asker) error {
 		e.Bool("agrees", a.Agrees == attribute.Yes)
 	}
 	str(e, "agreement", a.Agreement())
+	if len(a.Signs) > 0 {
+		e.Strs("signs", signKinds(a.Signs))
+	}
 	if len(a.Causes) > 0 {
 		ids := make([]string, len(a.Causes))
 		for i := range a.Causes {

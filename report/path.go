@@ -38,6 +38,8 @@ type hopMember struct {
 	Alike      bool   `json:"asks_alike,omitempty"`
 	JoinedBy   string `json:"joined_by,omitempty"`
 	Evidence   string `json:"evidence,omitempty"`
+
+	Signs []signMember `json:"signs,omitempty"`
 }
 
 // Path writes a line of kind path.
@@ -59,6 +61,7 @@ func (j *JSON) Path(p *attribute.Path) error {
 		line.Hops = append(line.Hops, hopMember{
 			Connection: h.Connection, Server: h.Server.String(), Name: h.Name, Asked: h.Asked.String(),
 			Passes: h.Passes, Alike: h.Alike, JoinedBy: h.JoinedBy, Evidence: h.Evidence,
+			Signs: signs(h.Signs),
 		})
 	}
 	return j.write(&line)
@@ -121,6 +124,9 @@ func (l *Log) Path(p *attribute.Path) error {
 			e.Bool("reaches_client", p.Reaches == attribute.Yes)
 		}
 		str(e, "joined_by", h.JoinedBy)
+		if len(h.Signs) > 0 {
+			e.Strs("signs", signKinds(h.Signs))
+		}
 		str(e, "confidence", p.Confidence)
 		e.Msg(tidy(p.Chain()))
 	}
@@ -230,6 +236,12 @@ func (t *Text) way(p *page) {
 		}
 		p.item(cmp.Or(tidy(w.SNI), "no name")+": "+client+w.chain, w.words()...)
 		w.hops(p)
+		for i := range w.Hops {
+			h := &w.Hops[i]
+			for _, text := range t.signs(h.Server, h.Signs) {
+				p.para(6, plain, endpointName(tidy(h.Name), h.Server)+": "+text)
+			}
+		}
 	}
 	if n := len(t.ways) - shownWays + t.moreWays; n > 0 && len(t.ways) > shownWays {
 		p.line(4, plain, fmt.Sprintf("+ %d more; --format json tells all", n))

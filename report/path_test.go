@@ -28,6 +28,7 @@ func pathScene() ([]attribute.Path, []attribute.Finding) {
 		Hops: []attribute.PathHop{hop(1, edge, "appgw", attribute.No, true, ""), hop(2, gateway, "apim", attribute.Yes, false, "same-client-hello")},
 	}
 	passed.Hops[1].Place = attribute.At
+	passed.Hops[0].Signs = []attribute.Sign{{Kind: "tcp", Text: "TCP's initial sequence numbers are the same in front of it and behind it: it does not end TCP"}}
 	again := passed
 	again.ID, again.Client = 2, netip.MustParseAddrPort("198.18.0.11:50001")
 	ended := attribute.Path{
@@ -68,7 +69,13 @@ func playPaths(w Writer) error {
 			Addr: netip.MustParseAddrPort(edge), Hop: "appgw", SNI: contoso, Full: 2, Asked: 2,
 			Passes: 2, PassesTo: netip.MustParseAddrPort(gateway), PassesToName: "apim",
 		},
-		{Addr: netip.MustParseAddrPort(gateway), Hop: "apim", SNI: contoso, Full: 2, Asked: 2, Several: true, Place: attribute.At, PlaceBecause: "because"},
+		{
+			Addr: netip.MustParseAddrPort(gateway), Hop: "apim", SNI: contoso, Full: 2, Asked: 2, Several: true, Place: attribute.At, PlaceBecause: "because",
+			Signs: []attribute.Sign{
+				{Kind: "clock", Text: "TCP timestamps are of 2 clocks"}, {Kind: "hop-limit", Text: "two hop limits"}, {Kind: "certificate", Text: "two certificates"},
+				{Kind: "server-hello", Text: "two shapes"}, {Kind: "tcp-options", Text: "not in text"},
+			},
+		},
 		{
 			Addr: netip.MustParseAddrPort(other), SNI: shop, Full: 2, Asked: 2, Several: true,
 			Causes: []attribute.Cause{{

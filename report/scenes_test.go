@@ -313,7 +313,7 @@ func tunnelled() []*attribute.Connection {
 func several() []*attribute.Connection {
 	cert := attribute.Evidence{Rule: "tls13-client-certificate", Text: "the client's first sealed record is 955 bytes, where Finished alone would be 53: a Certificate is in it"}
 	return []*attribute.Connection{
-		conn(0, edge, contoso, parse.TLS13, hop("edge"), asked(attribute.Inferred, attribute.ReplyDropped, 0.03, 0.034, dropEvidence)),
+		conn(0, edge, contoso, parse.TLS13, hop("edge"), opened, asked(attribute.Inferred, attribute.ReplyDropped, 0.03, 0.034, dropEvidence)),
 		conn(12.5, edge, contoso, parse.TLS13, hop("edge"), asked(attribute.Inferred, attribute.ReplyCert, 12.53, 12.54, cert)),
 		conn(13, gateway, contoso, parse.TLS12, hop("gateway"), client("198.18.1.20"), request(0),
 			asked(attribute.Seen, attribute.ReplyEmpty, 13.02, 13.03, attribute.Evidence{Rule: "request-seen", Text: "CertificateRequest of 48 bytes from 198.18.1.30:443 naming no authority"}),
@@ -321,6 +321,15 @@ func several() []*attribute.Connection {
 		conn(14, gateway, shop, parse.TLS13, hop("gateway"), client("2001:db8::10"),
 			asked(attribute.Inferred, attribute.ReplyEmpty, 14.03, 14.034, emptyEvidence)),
 		conn(15, other, "api.fabrikam.test", parse.TLS13, hop("backend"), finished),
+	}
+}
+
+// opened: SYN and SYN-ACK were captured.
+func opened(c *attribute.Connection) {
+	options, _ := parse.ReadTCPOptions([]byte("\x02\x04\x05\xb4\x04\x02\x01\x03\x03\x07"))
+	c.Opening = parse.TCPOpening{
+		{SYN: true, At: c.Start.Add(-300 * time.Microsecond), Options: options, TTL: 64, DataTTL: 64},
+		{SYN: true, At: c.Start.Add(-100 * time.Microsecond), Options: options, TTL: 63, DataTTL: 62},
 	}
 }
 

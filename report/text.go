@@ -65,6 +65,7 @@ type Text struct {
 	findings    points
 	differences points
 	passes      roll
+	signed      map[netip.AddrPort]bool // whose signs were told
 
 	probed     []attribute.Probed
 	moreProbed int
