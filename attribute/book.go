@@ -110,6 +110,7 @@ func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again b
 		a.add(before, -1)
 	}
 	a.add(now, 1)
+	a.look(c)
 	if !again {
 		a.Traits.note(c)
 		b.pages.note(c)
@@ -128,11 +129,13 @@ func (a *Asker) add(s *sighting, n int) {
 	case s.asked == Yes:
 		a.Asked += n
 		a.Full += n
+		a.asked[s.basis] += n
 	case s.asked == No && s.resumed:
 		a.Resumed += n
 	case s.asked == No:
 		a.NotAsked += n
 		a.Full += n
+		a.clear[s.basis] += n
 	default:
 		a.Unknown += n
 		if s.hello {

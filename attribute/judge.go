@@ -117,7 +117,7 @@ func judge(v *view, rules []rule) Verdict {
 		verdict.AskedAt, verdict.ReactedAt = h.Start.Add(asked), h.Start.Add(reacted)
 	case Unknown:
 		verdict.Basis = NoBasis
-		verdict.Reason = pick.reason
+		verdict.Reason, verdict.later = pick.reason, pick.when != InHandshake
 		if verdict.Reason == "" {
 			verdict.Reason = v.reason()
 		}

@@ -33,13 +33,15 @@ const (
 	NoBasis Basis = iota
 	// Inferred from record lengths, order and timing of sealed messages.
 	Inferred
+	// ByProbe: the endpoint itself was asked, at another time.
+	ByProbe
 	// Unsealed: read in messages opened with keys.
 	Unsealed
 	// Seen in the clear.
 	Seen
 )
 
-func (b Basis) String() string { return [...]string{"", "inferred", "unsealed", "seen"}[b] }
+func (b Basis) String() string { return [...]string{"", "inferred", "probed", "unsealed", "seen"}[b] }
 
 // When tells in which part of a connection the request was made.
 type When uint8
@@ -104,6 +106,8 @@ type Verdict struct {
 	// when the client answered or closed, or was last seen silent; valid iff
 	// Asked == Yes.
 	AskedAt, ReactedAt time.Time
+
+	later bool // what is unknown is behind the first handshake, which did not ask
 }
 
 // Connection is a judged connection, what reports and prompts work on.
@@ -204,4 +208,10 @@ type Asker struct {
 	Agrees     Answer
 	// Causes, best first; see [Explain].
 	Causes []Cause
+	// Manner is that of the first of the connections that leave most to be asked.
+	Manner Manner
+	// Probe is what came of asking the endpoint itself, nil if it was not.
+	Probe *Confirmation
+
+	asked, clear [Seen + 1]int // full handshakes by their Basis
 }

@@ -22,6 +22,7 @@ type Config struct {
 	SNI            []string // globs as in path.Match, lower case
 	Client, Server []attribute.Range
 
+	Confirm  bool // by connections of our own
 	ExitCode bool
 	Quiet    bool
 	NoColor  bool
@@ -114,13 +115,16 @@ type Loaded struct {
 }
 
 // Given reports whether a setting has a value of its own, not the default.
-func (l *Loaded) Given(key string) bool {
+func (l *Loaded) Given(key string) bool { return l.From(key) != "default" }
+
+// From is the origin of a setting's value, as [Setting] has it.
+func (l *Loaded) From(key string) string {
 	for _, s := range l.Settings {
 		if s.Key == key {
-			return s.Origin != "default"
+			return s.Origin
 		}
 	}
-	return false
+	return "default"
 }
 
 // Problem is a mistake in the settings and what to do about it. It never shows

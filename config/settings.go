@@ -43,6 +43,8 @@ var settings = []setting{
 		listOf(addressRange), func(c *Config) *[]attribute.Range { return &c.Server }),
 	row("keylog", "", "", "open sealed handshakes with the secrets in `FILE`, a key log as SSLKEYLOGFILE makes programs write it",
 		listOf(asIs), func(c *Config) *[]string { return &c.Keylog }),
+	row("confirm", "", "false", "ask endpoints themselves, each once, of which read, watch or relay can only infer that they ask, or cannot tell",
+		yesNo, func(c *Config) *bool { return &c.Confirm }),
 	row("exit-code", "", "false", "end with status 0 if nobody asked, 1 if somebody did, 3 if it cannot be told",
 		yesNo, func(c *Config) *bool { return &c.ExitCode }),
 	row("quiet", "q", "false", "write nothing but answers and errors",

@@ -12,6 +12,7 @@ import (
 
 // answer writes the first thing a reader wants to know.
 func (t *Text) answer(p *page) {
+	t.found(p)
 	switch s := &t.sum; {
 	case s.Asked > 0:
 		t.whoAsked(p)
@@ -141,7 +142,10 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 	p.field("Signs", t.signs(a.Addr, a.Signs)...)
 	key := endpoint{a.Addr, a.SNI}
 	if proof := t.proofs[key]; proof != nil {
-		p.field("How we know", proof.because(!told.sealed)...)
+		if a.Probe != nil {
+			proof.take(a.Probe.Request)
+		}
+		p.field("How we know", append(proof.because(!told.sealed), a.probed()...)...)
 		told.sealed = told.sealed || proof.basis == attribute.Inferred
 		switch proof.method {
 		case "":
@@ -268,7 +272,7 @@ func (t *Text) others(p *page) {
 			if text := a.Agreement(); text != "" {
 				parts = append(parts, text)
 			}
-			p.item(a.who() + ": " + strings.Join(parts, ", "))
+			p.item(a.who()+": "+strings.Join(parts, ", "), a.probed()...)
 		}
 		t.quiet.rest(p)
 	}
@@ -299,6 +303,13 @@ func (a *counted) who() string {
 
 // unsure writes why it cannot be told whether an endpoint asks.
 func (a *counted) unsure(p *page) {
+	text, more := a.untold()
+	p.item(a.who()+": "+text, append(more, a.probed()...)...)
+}
+
+// untold says what there is of an endpoint of which nothing tells, and why it does
+// not.
+func (a *counted) untold() (text string, more []string) {
 	var parts []string
 	if n := a.Resumed; n > 0 {
 		parts = append(parts, plural(n, "resumed session"))
@@ -306,12 +317,11 @@ func (a *counted) unsure(p *page) {
 	if n := a.Unknown; n > 0 {
 		parts = append(parts, plural(n, "connection"))
 	}
-	text := a.who() + ": " + strings.Join(parts, ", ")
+	text = strings.Join(parts, ", ")
 	if len(a.why) == 1 {
-		p.item(text + ", because " + a.why[0].Reason)
-		return
+		return text + ", because " + a.why[0].Reason, nil
 	}
-	p.item(text, because(a.why, a.Unknown)...)
+	return text, because(a.why, a.Unknown)
 }
 
 // about writes the notes on the capture.

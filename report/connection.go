@@ -23,7 +23,9 @@ func (l *connectionLine) fill(c *attribute.Connection) {
 	}
 	l.hellos(c)
 	l.verdict(&c.Verdict)
-	l.request(c.Requests)
+	if len(c.Requests) > 0 {
+		l.request(c.Requests[0])
+	}
 	for _, a := range c.Alerts {
 		l.Alerts = append(l.Alerts, alertMember{
 			Time: stamp(c.Start.Add(a.At)), From: role(c, a.From), Level: level(a),
@@ -71,25 +73,6 @@ func (l *connectionLine) verdict(v *attribute.Verdict) {
 	l.AskedBy, l.Reply, l.Unused, l.Required = parse.EndName(v.By), v.Reply.String(), v.Unused, v.Required.String()
 	if v.When != attribute.AfterHandshake || v.Basis == attribute.Unsealed { // else its times are not told
 		l.AskedAt, l.ReactedAt = stamp(v.AskedAt), stamp(v.ReactedAt)
-	}
-}
-
-// request takes what the first CertificateRequest read asks for.
-func (l *connectionLine) request(all []*parse.CertificateRequest) {
-	if len(all) == 0 {
-		return
-	}
-	r := all[0]
-	l.Authorities = r.Authorities
-	if l.Authorities == nil && r.Malformed == "" {
-		l.Authorities = []string{} // it names none
-	}
-	l.RequestExtensions = r.Extensions
-	for _, t := range r.Types {
-		l.CertificateTypes = append(l.CertificateTypes, parse.ClientCertificateTypeName(t))
-	}
-	for _, s := range r.SignatureAlgorithms {
-		l.SignatureAlgorithms = append(l.SignatureAlgorithms, parse.SignatureSchemeName(s))
 	}
 }
 

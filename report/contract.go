@@ -47,10 +47,7 @@ type connectionLine struct {
 	AskedAt   string   `json:"asked_at,omitempty"`
 	ReactedAt string   `json:"reacted_at,omitempty"`
 
-	Authorities         []string `json:"authorities,omitzero"`
-	CertificateTypes    []string `json:"certificate_types,omitempty"`
-	SignatureAlgorithms []string `json:"signature_algorithms,omitempty"`
-	RequestExtensions   []uint16 `json:"request_extensions,omitempty"`
+	requestMembers
 
 	ServerCertificate *certificateMember `json:"server_certificate,omitempty"`
 	ClientCertificate *certificateMember `json:"client_certificate,omitempty"`
@@ -133,6 +130,8 @@ type askerLine struct {
 	Agrees   *bool          `json:"agrees,omitempty"`
 	Compared string         `json:"agreement,omitempty"`
 	Signs    []signMember   `json:"signs,omitempty"`
+	Basis    string         `json:"basis,omitempty"`
+	Probe    *askedMember   `json:"probe,omitempty"`
 	Causes   []causeMember  `json:"causes,omitempty"`
 }
 

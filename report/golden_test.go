@@ -77,6 +77,7 @@ func TestLog(t *testing.T) {
 		o     LogOptions
 	}{
 		{"several.jsonl", "several", LogOptions{}},
+		{"confirmed.jsonl", "confirmed", LogOptions{}},
 		{"unknown.jsonl", "unknown", LogOptions{}},
 		{"cancelled.jsonl", "cancelled", LogOptions{}},
 		{"cancelled-warn.jsonl", "cancelled", LogOptions{Level: zerolog.WarnLevel}},

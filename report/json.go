@@ -100,10 +100,10 @@ func shown(o attribute.Outcome) bool {
 	return o == attribute.OutcomeCertificate || o == attribute.OutcomeCancelled
 }
 
-// Asker writes a line of kind asker, unless the endpoint never asked and nothing is
-// declared of it.
+// Asker writes a line of kind asker, unless the endpoint never asked, not even a
+// probe, and nothing is declared of it.
 func (j *JSON) Asker(a *attribute.Asker) error {
-	if a.Asked == 0 && a.Declared == attribute.NotDeclared {
+	if silent(a) {
 		return nil
 	}
 	passesTo, place := "", ""
@@ -119,7 +119,7 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),
 		Declared: a.Declared.String(), Of: a.DeclaredOf, Agrees: agrees(a), Compared: a.Agreement(),
-		Signs: signs(a.Signs), Causes: causes(a.Causes),
+		Basis: a.Basis().String(), Probe: askedItself(a), Signs: signs(a.Signs), Causes: causes(a.Causes),
 	})
 }
 

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -172,7 +173,7 @@ func (l *Log) Prompt(p *attribute.Prompt) error {
 // Asker writes a line about an endpoint that asked.
 func (l *Log) Asker(a *attribute.Asker) error {
 	l.seen(a.Last)
-	if a.Asked == 0 && a.Declared == attribute.NotDeclared {
+	if silent(a) {
 		return l.sink.err
 	}
 	e := l.event(zerolog.InfoLevel, "asker", a.Last)
@@ -196,6 +197,8 @@ func (l *Log) Asker(a *attribute.Asker) error {
 	if len(a.Signs) > 0 {
 		e.Strs("signs", signKinds(a.Signs))
 	}
+	str(e, "basis", a.Basis().String())
+	asks(e, a)
 	if len(a.Causes) > 0 {
 		ids := make([]string, len(a.Causes))
 		for i := range a.Causes {
@@ -203,7 +206,11 @@ func (l *Log) Asker(a *attribute.Asker) error {
 		}
 		e.Strs("causes", ids)
 	}
-	e.Msgf("%s asked in %d of %s", endpointName(a.Hop, a.Addr), a.Asked, plural(a.Full, "full handshake"))
+	text := fmt.Sprintf("%s asked in %d of %s", endpointName(a.Hop, a.Addr), a.Asked, plural(a.Full, "full handshake"))
+	if c := (&counted{Asker: *a}); c.Probe != nil {
+		text += "; " + c.probeWords()
+	}
+	e.Msg(tidy(text))
 	return l.sink.err
 }
 

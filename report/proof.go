@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"whoasked/attribute"
+	"whoasked/parse"
 )
 
 // proof is what is kept of the connections on which one endpoint asked.
@@ -44,10 +45,16 @@ func (p *proof) add(c *attribute.Connection) {
 			p.evidence[i].Text = tidy(p.evidence[i].Text)
 		}
 	}
-	if p.read || len(c.Requests) == 0 {
+	if len(c.Requests) > 0 {
+		p.take(c.Requests[0])
+	}
+}
+
+// take notes what a request asks for, nil for none, if it is the first.
+func (p *proof) take(r *parse.CertificateRequest) {
+	if p.read || r == nil {
 		return
 	}
-	r := c.Requests[0]
 	p.read, p.cut = true, r.Malformed != ""
 	for _, name := range r.Authorities[:min(len(r.Authorities), shownNames)] {
 		p.names = append(p.names, tidy(name))

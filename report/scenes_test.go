@@ -18,7 +18,9 @@ type scene struct {
 	name  string
 	conns []*attribute.Connection
 	notes []capture.Note
-	text  TextOptions // Rows is 12 if zero
+	// probes are what came of asking endpoints, by address and name.
+	probes map[string]*attribute.Confirmation
+	text   TextOptions // Rows is 12 if zero
 }
 
 // play hands a scene to a report the way the program does.
@@ -33,6 +35,9 @@ func (s scene) play(w Writer) error {
 	}
 	prompts, askers := book.Finish()
 	new(attribute.Repeats).Mark(prompts)
+	for i := range askers {
+		askers[i].Probe = s.probes[askers[i].Addr.String()+askers[i].SNI]
+	}
 	attribute.Explain(askers, declaredHops())
 	for i := range prompts {
 		if err := w.Prompt(&prompts[i]); err != nil {
@@ -174,6 +179,7 @@ func seenClear(c *attribute.Connection) {
 // scenes are the captures that every report is tried on.
 func scenes() []scene {
 	return []scene{
+		confirmedScene(),
 		{name: "cancelled", conns: cancelled(), text: TextOptions{Rows: 12}},
 		{name: "nobody", conns: []*attribute.Connection{
 			conn(0, gateway, contoso, parse.TLS13, finished),

@@ -91,12 +91,16 @@ func TestSchemaEnumerations(t *testing.T) {
 		t.Fatal(err)
 	}
 	connection, trace := doc.Defs["connection"].Properties, doc.Defs["trace"].Properties
+	bases := printed(attribute.Inferred, attribute.Seen)
+	ofConnection := slices.DeleteFunc(slices.Clone(bases), func(b string) bool { return b == attribute.ByProbe.String() })
 	for _, tt := range []struct {
 		name      string
 		got, want []string
 	}{
 		{"answer", doc.Defs["answer"].Enum, printed(attribute.Unknown, attribute.Yes)},
-		{"basis", connection["basis"].Enum, printed(attribute.Inferred, attribute.Seen)},
+		{"basis", connection["basis"].Enum, ofConnection},
+		{"basis of an asker", doc.Defs["asker"].Properties["basis"].Enum, bases},
+		{"standing", doc.Defs["asked_itself"].Properties["standing"].Enum, printed(attribute.StandsOpen, attribute.StandsContradicts)},
 		{"when", connection["when"].Enum, printed(attribute.InHandshake, attribute.AfterHandshake)},
 		{"reply", connection["reply"].Enum, printed(attribute.ReplyCert, attribute.ReplyNone)},
 		{"end_reason", connection["end_reason"].Enum, printed(parse.Open, parse.Evicted)},

@@ -50,14 +50,16 @@ type Text struct {
 	tunnels int                     // connections that hide others
 	hints   [len(advices)]int       // unknown connections, by what would help
 
-	sum     attribute.Asker // of all endpoints
-	asking  map[netip.AddrPort]struct{}
-	silent  map[netip.AddrPort]struct{}
-	asked   roll
-	quiet   roll
-	unsure  roll
-	notes   []capture.Note
-	further int // notes beyond
+	sum    attribute.Asker // of all endpoints
+	asking map[netip.AddrPort]struct{}
+	silent map[netip.AddrPort]struct{}
+	asked  roll
+	quiet  roll
+	unsure roll
+	// probedYes are those of the latter that asked a probe.
+	probedYes roll
+	notes     []capture.Note
+	further   int // notes beyond
 
 	ways        []way
 	wayAt       map[string]int
@@ -203,6 +205,8 @@ func (t *Text) Asker(a *attribute.Asker) error {
 	case a.NotAsked > 0:
 		t.quiet.add(a, shownOthers)
 		remember(t.silent, a.Addr)
+	case a.Asks() == attribute.Yes:
+		t.probedYes.add(a, shownAskers)
 	default:
 		t.unsure.add(a, shownOthers)
 	}

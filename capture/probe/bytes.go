@@ -11,7 +11,7 @@ import (
 func (p *Prober) ClientHello(pr Probe) ([]byte, error) {
 	var out recorder
 	t := newTap(&out, pr.Addr, time.Now())
-	c, err := p.client(t, &pr, nil)
+	c, err := p.client(t, t, &pr, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func (p *Prober) ClientHello(pr Probe) ([]byte, error) {
 
 // Speak says what comes before TLS to a target, on a connection to it.
 func Speak(c net.Conn, t Target) error {
-	return speak(newTap(c, addrPort(c.RemoteAddr()), time.Now()), t.Preamble, t.Host)
+	return speak(newTap(c, addrPort(c.RemoteAddr()), time.Now()), &t)
 }
 
 // recorder keeps what is written to it, up to the first wait for an answer.

@@ -88,7 +88,7 @@ func FuzzSpeak(f *testing.F) {
 	f.Fuzz(func(t *testing.T, row byte, said []byte) {
 		c := &scripted{said: bytes.NewReader(said)}
 		at := netip.MustParseAddrPort("198.18.0.20:25")
-		err := speak(newTap(net.Conn(c), at, time.Unix(0, 0)), rows[int(row)%len(rows)].Name, "mail.contoso.test")
+		err := speak(newTap(net.Conn(c), at, time.Unix(0, 0)), &Target{Preamble: rows[int(row)%len(rows)].Name, Host: "mail.contoso.test"})
 		if err != nil && len(err.Error()) > 2000 {
 			t.Errorf("%d bytes of an error", len(err.Error()))
 		}

@@ -48,13 +48,13 @@ type client interface {
 	resumed() bool
 }
 
-// client makes the client that a probe asks for.
-func (p *Prober) client(t *tap, pr *Probe, s tls.ClientSessionCache) (client, error) {
+// client makes the client that a probe asks for, over a connection tapped by t.
+func (p *Prober) client(conn net.Conn, t *tap, pr *Probe, s tls.ClientSessionCache) (client, error) {
 	switch as := p.Hello(pr); {
 	case as == AsGo:
-		return p.goClient(t, pr, s), nil
+		return p.goClient(conn, t, pr, s), nil
 	default:
-		return p.mimic(as, t, pr)
+		return p.mimic(as, conn, t, pr)
 	}
 }
 
@@ -74,7 +74,7 @@ type goClient struct{ *tls.Conn }
 func (c goClient) negotiated() string { return c.ConnectionState().NegotiatedProtocol }
 func (c goClient) resumed() bool      { return c.ConnectionState().DidResume }
 
-func (p *Prober) goClient(t *tap, pr *Probe, s tls.ClientSessionCache) client {
+func (p *Prober) goClient(conn net.Conn, t *tap, pr *Probe, s tls.ClientSessionCache) client {
 	c := &tls.Config{
 		ServerName: pr.ServerName,
 		MinVersion: pr.Version, MaxVersion: pr.Version,
@@ -93,7 +93,7 @@ func (p *Prober) goClient(t *tap, pr *Probe, s tls.ClientSessionCache) client {
 	if pr.ALPN != "" {
 		c.NextProtos = pr.protocols()
 	}
-	return goClient{tls.Client(t, c)}
+	return goClient{tls.Client(conn, c)}
 }
 
 // everySuite lists what crypto/tls can do, also what it does not offer by
@@ -120,7 +120,7 @@ func (c mimic) negotiated() string { return c.ConnectionState().NegotiatedProtoc
 func (c mimic) resumed() bool      { return c.ConnectionState().DidResume }
 
 // mimic makes a client whose ClientHello is that of another program.
-func (p *Prober) mimic(as Hello, t *tap, pr *Probe) (client, error) {
+func (p *Prober) mimic(as Hello, conn net.Conn, t *tap, pr *Probe) (client, error) {
 	spec, err := as.spec(pr)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (p *Prober) mimic(as Hello, t *tap, pr *Probe) (client, error) {
 			return &utls.Certificate{Certificate: own.Certificate, PrivateKey: own.PrivateKey, Leaf: own.Leaf}, nil
 		},
 	}
-	u := utls.UClient(t, c, utls.HelloCustom)
+	u := utls.UClient(conn, c, utls.HelloCustom)
 	if err := u.ApplyPreset(spec); err != nil {
 		return nil, err
 	}

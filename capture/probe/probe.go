@@ -89,6 +89,12 @@ type Prober struct {
 	Header Header
 	// Request says that an HTTP request is sent where the target speaks HTTP.
 	Request bool
+	// Brief has connections end when the handshake is through: whether the server
+	// goes on is not looked at.
+	Brief bool
+	// Sending is told the random of each ClientHello before that is sent; nil for
+	// nobody.
+	Sending func(random [32]byte)
 }
 
 const defaultTimeout = 10 * time.Second
@@ -128,6 +134,7 @@ func (p *Prober) connect(ctx context.Context, pr Probe, sessions tls.ClientSessi
 		return a
 	}
 	t := newTap(conn, pr.Addr, a.Start)
+	t.sending = p.Sending
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	p.talk(a, t, sessions)
 	if ctx.Err() != nil {
@@ -164,12 +171,13 @@ func (p *Prober) talk(a *Attempt, t *tap, sessions tls.ClientSessionCache) {
 			return
 		}
 	}
-	if a.Err = speak(t, a.Target.Preamble, a.Target.Host); a.Err != nil {
+	if a.Err = speak(t, &a.Target); a.Err != nil {
 		return
 	}
 	a.Stage = StageHandshake
 	t.SetDeadline(time.Now().Add(p.timeout()))
-	c, err := p.client(t, &a.Probe, sessions)
+	carried := t.carried(&a.Target)
+	c, err := p.client(carried, t, &a.Probe, sessions)
 	if err != nil {
 		a.Err = err
 		return
@@ -177,12 +185,14 @@ func (p *Prober) talk(a *Attempt, t *tap, sessions tls.ClientSessionCache) {
 	if a.Err = c.Handshake(); a.Err != nil {
 		return
 	}
+	bare(carried)
 	a.Stage = StageRequest
 	a.Negotiated, a.Resumed = c.negotiated(), c.resumed()
 	t.SetDeadline(time.Now().Add(p.timeout()))
-	if p.Request && a.Target.HTTP() {
+	switch {
+	case p.Request && a.Target.HTTP():
 		a.Err = a.request(c)
-	} else {
+	case !p.Brief:
 		a.Err = p.listen(c, t)
 	}
 	c.Close() // with an alert, so that the end is no riddle

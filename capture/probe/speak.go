@@ -1,37 +1,57 @@
 package probe
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"whoasked/parse"
 )
 
-// speak says what comes before TLS, by the row of the parser's table that is
-// called name; empty for nothing. The deadline of t bounds it.
-func speak(t *tap, name, host string) error {
-	if name == "" {
-		return nil
+// rowsOf returns the rows of the parser's table that say a target's preamble.
+func rowsOf(to *Target) ([]parse.Preamble, error) {
+	if to.Preamble == "" {
+		return nil, nil
 	}
-	rows := parse.Preambles()
-	i := slices.IndexFunc(rows, func(r parse.Preamble) bool { return r.Name == name })
-	switch {
-	case i < 0 || len(rows[i].Steps) == 0:
-		return fmt.Errorf("%s: a client never begins so", name)
-	case rows[i].Wrapped:
-		return fmt.Errorf("%s: a handshake in packets of the protocol cannot be made", name)
+	var out []parse.Preamble
+	all := parse.Preambles()
+	for name := range strings.SplitSeq(to.Preamble, "+") {
+		i := slices.IndexFunc(all, func(r parse.Preamble) bool { return r.Name == name })
+		if i < 0 || len(all[i].Steps) == 0 {
+			return nil, fmt.Errorf("%s: a client never begins so", name)
+		}
+		out = append(out, all[i])
 	}
-	d := dialogue{t: t, name: name}
-	call := parse.Call{Host: ownName(name, t.flow.Addrs[0].Addr(), host), Target: t.flow.Addrs[1].String()}
-	for _, step := range rows[i].Steps {
-		if err := d.take(step, call); err != nil {
-			return err
+	return out, nil
+}
+
+// wrapped reports whether the handshake goes in packets.
+func (t *Target) wrapped() bool {
+	rows, _ := rowsOf(t)
+	return len(rows) > 0 && rows[len(rows)-1].Wrapped
+}
+
+// speak says what comes before TLS. The deadline of t bounds it.
+func speak(t *tap, to *Target) error {
+	rows, err := rowsOf(to)
+	if err != nil {
+		return err
+	}
+	d := dialogue{t: t}
+	for i := range rows {
+		d.name = rows[i].Name
+		call := parse.Call{Host: ownName(d.name, t.flow.Addrs[0].Addr(), to.Host), Target: cmp.Or(to.Behind, t.flow.Addrs[1].String())}
+		for _, step := range rows[i].Steps {
+			if err := d.take(step, call); err != nil {
+				return err
+			}
 		}
 	}
 	if len(d.unread) > 0 {
 		// Whoever stands between could have put it there (as in CVE-2011-0411).
-		return fmt.Errorf("%s: the server says more in the clear before TLS: %s", name, quote(d.unread))
+		return fmt.Errorf("%s: the server says more in the clear before TLS: %s", d.name, quote(d.unread))
 	}
 	return nil
 }

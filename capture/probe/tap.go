@@ -21,6 +21,8 @@ type tap struct {
 	conn  *parse.Conn
 	flow  parse.Flow
 	ended bool
+	// sending is Prober.Sending until it was called.
+	sending func([32]byte)
 }
 
 // newTap taps a connection to addr, which may lead through a proxy.
@@ -76,7 +78,21 @@ func (t *tap) Read(b []byte) (int, error) {
 func (t *tap) Write(b []byte) (int, error) {
 	// Before it is sent: what answers it must not be seen first.
 	t.feed(parse.Chunk{From: parse.Opener, Data: b})
+	if t.sending != nil {
+		t.announce()
+	}
 	return t.Conn.Write(b)
+}
+
+// announce tells of the ClientHello once it is written.
+func (t *tap) announce() {
+	t.mu.Lock()
+	hello := t.conn.Handshake().ClientHello
+	t.mu.Unlock()
+	if hello != nil {
+		t.sending(hello.Random)
+		t.sending = nil
+	}
 }
 
 // keyLog is where the client writes its secrets.

@@ -15,8 +15,10 @@ type Target struct {
 	Host string // name or address
 	Port uint16
 	Path string // of a URL, with its query; "/" if none was given
-	// Preamble is what to say before TLS, as parse names it; empty for nothing.
-	Preamble string
+	// Preamble is what to say before TLS, as parse names it, the outermost first
+	// and joined by "+"; empty for nothing. Behind is the host:port that a proxy
+	// in it is asked to connect to, empty for where the connection goes.
+	Preamble, Behind string
 	// Mute: what follows TLS is no HTTP, and nothing is said in it.
 	Mute bool
 }

@@ -125,6 +125,9 @@ func noFilters(loaded *config.Loaded, command string) error {
 			return withHint(fmt.Errorf("%s takes no --%s: it chooses its connections itself", command, key), "--name is the server name to send, --address where to connect")
 		}
 	}
+	if from := loaded.From("confirm"); strings.HasPrefix(from, "flag") {
+		return withHint(fmt.Errorf("%s takes no --confirm", command), "it asks endpoints anyway; --confirm has read, watch and relay do so")
+	}
 	return nil
 }
 

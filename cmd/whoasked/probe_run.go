@@ -79,7 +79,8 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 	if err := f.saving(l); err != nil {
 		return err
 	}
-	l.own, l.keys = true, nil // probes have the keys of their own connections
+	l.own = true
+	l.keys, l.confirm = nil, nil // probes have the keys of their own connections, and nothing to confirm
 	p := &probing{
 		line:     l,
 		terminal: t, prober: prober, matrix: matrix, flags: f, hops: c.Hops, against: before, offers: store,
@@ -94,7 +95,7 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 	if err == nil {
 		err = p.offers.write(p.line.out)
 	}
-	if err := l.complete(err, p.compare()); err != nil {
+	if err := l.complete(ctx, err, p.compare()); err != nil {
 		return err
 	}
 	return p.status(ctx, c)

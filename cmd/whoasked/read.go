@@ -25,9 +25,14 @@ chooses which connections are listed one by one, and changes no count.
 
 Text is written unless --format says otherwise, on a terminal and off it.
 
+--confirm connects, when all is read, to endpoints of which it is only inferred
+that they ask, or not known: to each once, by a handshake like those in the
+capture, and to no others. That answers for today; where it contradicts what was
+inferred, a note says so, and the answer stays.
+
 Exit status:
   0    all was read; with --exit-code: and nobody asked
-  1    with --exit-code: all was read, and somebody asked
+  1    with --exit-code: all was read, and somebody asked, be it with --confirm
   2    something could not be read or written; what is known was still told
   3    with --exit-code: all was read, nobody is seen to have asked, but for some
        connection it cannot be told, what runs inside of one is hidden, or there
@@ -82,7 +87,7 @@ func answer(ctx context.Context, c *config.Config, t *terminal, inputs []input) 
 	if err == nil && r.opened == 0 && ctx.Err() == nil {
 		return exitStatus(exitTrouble) // there is nothing to answer from
 	}
-	if err := l.complete(err, r.notes); err != nil {
+	if err := l.complete(ctx, err, r.notes); err != nil {
 		return err
 	}
 	switch {
@@ -100,7 +105,7 @@ func answer(ctx context.Context, c *config.Config, t *terminal, inputs []input) 
 // verdictStatus is the exit status that --exit-code asks for.
 func verdictStatus(t *tally) error {
 	switch {
-	case t.asked > 0:
+	case t.asked+t.probed > 0:
 		return exitStatus(exitAsked)
 	case t.unknown > 0 || t.tunnels > 0 || t.notAsked == 0:
 		return exitStatus(exitUnknown)

@@ -48,6 +48,7 @@ func relayText(ctx context.Context, c *config.Config, t *terminal) error {
 	}
 	defer l.discard()
 	hintKeyLog(c, t)
+	l.confirm.through(&c.Relay)
 	logs, out := l.keys, l.outputs[0]
 	log := logs.keys.Log()
 	logs.keys.Growing = len(c.Relay.Inspect) > 0
@@ -66,7 +67,9 @@ func relayText(ctx context.Context, c *config.Config, t *terminal) error {
 			t.fail(err)
 		}
 	})
-	if err := l.complete(err, r.Notes()); err != nil {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmLast)
+	defer cancel()
+	if err := l.complete(asking, err, r.Notes()); err != nil {
 		return err
 	}
 	return relayEnd(c, nil, &l.tally)
@@ -82,6 +85,7 @@ func (r *watchRun) relay(ctx context.Context) error {
 	}
 	defer closeOut()
 	w, logs := r.watching, r.watching.keys
+	w.confirm.through(&c.Relay)
 	logs.keys.Growing = true
 	if err := r.listenMetrics(); err != nil {
 		return err
@@ -130,6 +134,7 @@ func (r *watchRun) relay(ctx context.Context) error {
 	})
 	stop()
 	service.Stopping()
+	w.confirm.stop()
 	if err == nil {
 		err = w.finish(src.Notes())
 	}

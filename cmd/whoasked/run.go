@@ -25,6 +25,8 @@ type line struct {
 	legs   *attribute.Legs  // nil where legs are not joined
 	keys   *keyLogs         // nil for none
 	probed attribute.Joined // what was put together from probes of single hops
+	// confirm asks endpoints themselves when all was read; nil for not.
+	confirm *confirmer
 	// batch is how many connections are judged at a time; 0 and 1 stand for each
 	// as it ends, which a stream that may pause needs.
 	batch int
@@ -53,6 +55,7 @@ func openLine(c *config.Config, inputs []string) (*line, error) {
 		l.discard()
 		return nil, err
 	}
+	l.confirm = newConfirmer(c)
 	l.parser = parse.NewParser(parse.Options{Fingerprints: c.Format == "json", Keys: l.keys.keys})
 	return l, nil
 }
@@ -60,9 +63,9 @@ func openLine(c *config.Config, inputs []string) (*line, error) {
 // complete reports what only the end can tell, and puts the output in its place,
 // if err, of writing until now, is nil. The error returned says that it is one of
 // writing.
-func (l *line) complete(err error, notes []capture.Note) error {
+func (l *line) complete(ctx context.Context, err error, notes []capture.Note) error {
 	if err == nil {
-		err = l.finish(notes)
+		err = l.finish(ctx, notes)
 	}
 	for _, o := range l.outputs {
 		if err == nil {
@@ -91,6 +94,7 @@ type tally struct {
 	asked    int64
 	notAsked int64
 	unknown  int64
+	probed   int64 // endpoints that asked a probe, and of which nothing else tells
 	tunnels  int64 // of those judged, they hide others inside
 
 	// Of all connections: those that secrets opened, and those that have some
@@ -106,6 +110,13 @@ func (t *tally) count(c attribute.Counted) {
 		*t.of(c.Before)--
 	}
 	*t.of(c.Answer)++
+}
+
+// probe counts what came of asking an endpoint itself.
+func (t *tally) probe(a *attribute.Asker) {
+	if a.Asked == 0 && a.Asks() == attribute.Yes {
+		t.probed++
+	}
 }
 
 // keyed counts what secrets did for a connection that is over.
@@ -242,20 +253,23 @@ func (l *line) judge(name string, h *parse.Handshake, c *attribute.Connection) (
 	return c, l.out.Connection(c)
 }
 
-// finish reports what only the end can tell.
-func (l *line) finish(notes []capture.Note) error {
+// finish reports what only the end can tell. What takes connections of our own is
+// left out once ctx is done.
+func (l *line) finish(ctx context.Context, notes []capture.Note) error {
 	prompts, askers := l.book.Finish()
 	joinNotes, err := l.join(prompts, askers)
 	if err != nil {
 		return err
 	}
+	asked := l.confirm.confirm(ctx, askers)
 	attribute.Explain(askers, l.hops)
 	for i := range askers {
+		l.tally.probe(&askers[i])
 		if err := l.out.Asker(&askers[i]); err != nil {
 			return err
 		}
 	}
-	for _, n := range slices.Concat(notes, joinNotes, l.notes()) {
+	for _, n := range slices.Concat(notes, joinNotes, asked, l.notes()) {
 		if err := l.out.Note(n); err != nil {
 			return err
 		}

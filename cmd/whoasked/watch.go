@@ -36,6 +36,9 @@ input while it is made.
 --host, --net, --port and --not choose what is captured, in the kernel; --sni,
 --client and --server what is told of it.
 
+--confirm connects to endpoints of which the traffic tells too little, to each
+once and one a second, to ask them.
+
 SIGUSR1 has the counts so far written, SIGINT and SIGTERM end the run with them.
 SIGHUP has hops and filters read again, and the output file opened anew.`
 
@@ -135,6 +138,7 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 	})
 	stop()
 	service.Stopping()
+	r.watching.confirm.stop()
 	r.closeEvidence()
 	if err == nil {
 		if r.log != nil {
@@ -173,6 +177,7 @@ func (r *watchRun) open(name string) (done func(), err error) {
 	r.watching = newWatching(name, parse.NewParser(parse.Options{Fingerprints: r.config.Format == "json", Keys: keys.keys}), w)
 	r.watching.keys, r.watching.flushed = keys, r.flush
 	r.watching.hops, r.watching.keep = r.config.Hops, newFilter(r.config)
+	r.watching.confirm = newConfirmer(r.config).live(r.watching.confirmed)
 	return done, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type watching struct {
 	drops   func() int64                    // packets lost so far by the source; nil for none
 	seen    func(*attribute.Connection)     // is told of answers too; nil for nobody
 	files   *evidence.Keeper                // nil for none
+	confirm *confirmLive                    // nil for not
 
 	mu      sync.Mutex
 	bench   attribute.Bench
@@ -205,7 +207,7 @@ func (w *watching) end(c *watched) {
 
 // answer judges a connection and tells what is new.
 func (w *watching) answer(c *watched, h *parse.Handshake) {
-	if c.left {
+	if c.left = c.left || w.confirm != nil && w.confirm.made(h); c.left {
 		return
 	}
 	v := w.bench.Judge(h)
@@ -247,6 +249,9 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 	w.file(a)
 	if w.seen != nil {
 		w.seen(a)
+	}
+	if w.confirm != nil {
+		w.confirm.look(w.book.Asker(a))
 	}
 }
 
@@ -359,7 +364,7 @@ func (w *watching) finish(notes []capture.Note) error {
 
 func (w *watching) notes(notes []capture.Note) {
 	l := line{tally: w.tally, book: w.book, keys: w.keys}
-	for _, n := range append(notes, l.notes()...) {
+	for _, n := range slices.Concat(notes, w.confirm.notes(), l.notes()) {
 		w.write(w.out.Note(n))
 	}
 }
