@@ -59,6 +59,10 @@ type clock struct {
 	by     int // connections that both saw; 0 if it is not known
 }
 
+// Findings are those about connections none of which is a leg of another, as where
+// they were all made to single endpoints.
+func (l *Legs) Findings() []Finding { return newJoiner(l).findings() }
+
 // newJoiner sorts legs into sessions.
 func newJoiner(l *Legs) *joiner {
 	j := &joiner{Legs: l, byEnd: make(map[netip.Addr]*ending), byEndHop: make(map[uint16]*ending), shared: make(map[[2]uint16]bool), crossings: make(map[crossingKey]*crossing)}

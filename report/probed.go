@@ -104,19 +104,49 @@ func commonest(m map[string]int) string {
 	return best
 }
 
-// probes writes what was probed: a heading for each endpoint and name, and a
-// line for each thing offered.
-func (t *Text) probes(p *page) {
+// probeGroup is what was offered to an endpoint under one name, or under several
+// where all came of it alike.
+type probeGroup struct {
+	probed []attribute.Probed
+	names  []string
+}
+
+// probeGroups puts together names under which an endpoint answers alike.
+func (t *Text) probeGroups() []*probeGroup {
+	var out []*probeGroup
+	alike := make(map[string]*probeGroup)
 	for from := 0; from < len(t.probed); {
 		first := &t.probed[from]
 		to := from
+		key := first.Server.String() + first.Hop
 		for to < len(t.probed) && t.probed[to].Server == first.Server && t.probed[to].SNI == first.SNI {
+			k := &t.probed[to]
+			key += "\n" + strings.Join([]string{offered(k), probedAsked(k), probedWants(k), k.DemandText}, "\t")
 			to++
 		}
-		p.line(0, heading, "Probed "+endpointName(first.Hop, first.Server)+" as "+cmp.Or(first.SNI, "no name (no SNI)"))
-		probeGrid(p, t.probed[from:to])
-		p.blank()
+		g := alike[key]
+		if g == nil {
+			g = &probeGroup{probed: t.probed[from:to]}
+			alike[key], out = g, append(out, g)
+		}
+		g.names = append(g.names, cmp.Or(first.SNI, "no name (no SNI)"))
 		from = to
+	}
+	return out
+}
+
+// probes writes what was probed: a heading for each endpoint and the names under
+// which it answers alike, and a line for each thing offered.
+func (t *Text) probes(p *page) {
+	for _, g := range t.probeGroups() {
+		shown := g.names[:min(len(g.names), 2*shownNames)]
+		text := "Probed " + endpointName(g.probed[0].Hop, g.probed[0].Server) + " as " + strings.Join(shown, ", ")
+		if n := len(g.names) - len(shown); n > 0 {
+			text += fmt.Sprintf(" and %d more", n)
+		}
+		p.para(0, heading, text)
+		probeGrid(p, g.probed)
+		p.blank()
 	}
 	if t.moreProbed > 0 {
 		p.line(0, aside, fmt.Sprintf("%d more kinds of connection were probed; --format json has all.", t.moreProbed))

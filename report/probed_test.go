@@ -25,12 +25,15 @@ func probedScene() []attribute.Probed {
 	quiet := base
 	quiet.SNI, quiet.Hop = "", ""
 	quiet.Sent, quiet.NotAsked, quiet.Demand = 1, 1, attribute.DemandNone
+	none := quiet // as under the random name
+	quiet.SNI, quiet.Hop = "w5d1e.invalid", "apim"
+	none.Hop = "apim"
 	dead := base
 	dead.Server, dead.Hop = netip.MustParseAddrPort(other), ""
 	dead.Sent, dead.Failed, dead.Reasons = 2, 2, map[string]int{"connect: connection refused": 2}
 	evil := dead
 	evil.SNI, evil.Reasons = "a\x1b[31m.test", map[string]int{"x\ny\u202e": 2}
-	return []attribute.Probed{asks, some, resumed, later, quiet, dead, evil}
+	return []attribute.Probed{asks, some, resumed, later, quiet, none, dead, evil}
 }
 
 // playProbed writes the scene.

@@ -19,8 +19,9 @@ type Probe struct {
 	Target Target
 	// Addr is where to connect.
 	Addr netip.AddrPort
-	// Aside: the target's name does not lead there.
-	Aside bool
+	// Aside: the target's name does not lead there. Found: nobody named ServerName,
+	// it was come upon.
+	Aside, Found bool
 	// ServerName is the SNI, empty for none.
 	ServerName string
 	// Version is the only TLS version offered, a value of crypto/tls.

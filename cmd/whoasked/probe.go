@@ -27,6 +27,9 @@ at once and holds no HTTP (imaps, smtps, ldaps and others; tls for any). A targe
 speaks HTTP is sent one GET request for the path, since some servers ask, or
 refuse, only then.
 
+With --each-name addresses are also asked under no name, one that nobody has, those
+of the server's certificate and of configured hops, at most 16 an address.
+
 Each combination of address, name, version and protocol gets fresh connections
 that resume nothing, and then one that does, to show what resumption hides. With
 TLS 1.3 one more offers post-handshake authentication, as curl does and browsers
@@ -44,6 +47,7 @@ Exit status:
 // probeFlags are the flags of probe beside the settings.
 type probeFlags struct {
 	addresses, names, versions, alpn []string
+	eachNames                        []string
 	resolver, as, proxy              string
 	clientCert, clientKey            string
 	header, headerSource, headerTo   string
@@ -85,6 +89,7 @@ func newProbe(t *terminal) *cobra.Command {
 	fs.StringSliceVar(&f.addresses, "address", nil, "connect to `ADDRESS` instead of what the name resolves to")
 	fs.StringVar(&f.resolver, "resolver", "", "ask the name server at `ADDRESS[:PORT]`")
 	fs.StringArrayVar(&f.names, "name", nil, "send `NAME` as SNI instead of the target's; empty for none (may be repeated)")
+	fs.StringSliceVar(&f.eachNames, "each-name", nil, "also send names of a `KIND`: none, random, certificate (those in the server's), hops (those configured), all")
 	fs.StringSliceVar(&f.versions, "tls", []string{"1.2", "1.3"}, "offer only `VERSION`, one at a time: 1.0, 1.1, 1.2, 1.3")
 	fs.StringSliceVar(&f.alpn, "alpn", []string{"http/1.1", "h2"}, "offer only `PROTOCOL`, one at a time; none for no extension")
 	fs.IntVar(&f.repeat, "repeat", 1, "make `N` fresh connections of each kind")
@@ -106,6 +111,7 @@ func newProbe(t *terminal) *cobra.Command {
 	fs.DurationVar(&f.every, "watch", 0, "probe again every `TIME` until the answer changes")
 	must(cmd.MarkFlagFilename("against", "jsonl"))
 	must(cmd.MarkFlagDirname("would-offer"))
+	must(cmd.RegisterFlagCompletionFunc("each-name", cobra.FixedCompletions(append(nameKinds[:len(nameKinds):len(nameKinds)], "all"), cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions(probe.HelloNames(), cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
@@ -145,6 +151,8 @@ func (f *probeFlags) matrix() (probe.Matrix, error) {
 		return m, errors.New("--repeat and --parallel take a whole number from 1")
 	case f.timeout <= 0 || f.every < 0:
 		return m, errors.New("--timeout and --watch take a time above 0, such as 10s")
+	case f.eachName() != nil:
+		return m, f.eachName()
 	case len(f.versions) == 0 || len(f.alpn) == 0:
 		return m, errors.New("--tls and --alpn take at least one value; --alpn none offers no protocol")
 	}

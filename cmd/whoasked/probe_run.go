@@ -28,12 +28,14 @@ type probing struct {
 	flags    *probeFlags
 	resolver *net.Resolver
 	hops     attribute.Hops
-	against  *against     // nil for none
-	offers   *offers      // nil for none
-	swept    atomic.Int64 // targets that are through
-	showBar  bool
-	untold   int // endpoints and names of which no full handshake told anything
-	trouble  bool
+	against  *against // nil for none
+	offers   *offers  // nil for none
+	// legs are the fresh connections, for what tells asked from not asked.
+	legs    attribute.Legs
+	swept   atomic.Int64 // targets that are through
+	showBar bool
+	untold  int // endpoints and names of which no full handshake told anything
+	trouble bool
 }
 
 func runProbe(ctx context.Context, c *config.Config, t *terminal, f *probeFlags, args []string) error {
@@ -95,6 +97,7 @@ func runProbing(ctx context.Context, c *config.Config, t *terminal, f *probeFlag
 	if err == nil {
 		err = p.offers.write(p.line.out)
 	}
+	l.probed.Findings = append(l.probed.Findings, p.legs.Findings()...)
 	if err := l.complete(ctx, err, p.compare()); err != nil {
 		return err
 	}
@@ -118,6 +121,9 @@ func (p *probing) status(ctx context.Context, c *config.Config) error {
 	}
 	return nil
 }
+
+// maxCompared bounds the connections that findings are made from.
+const maxCompared = 1 << 14
 
 // probeMemory is where memory is collected as often as it takes, in bytes.
 const probeMemory = 128 << 20
@@ -296,7 +302,9 @@ func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
 		s := sum
 		sum = nil
 		e := endpoint{s.Server, s.SNI}
-		told[e] = told[e] || s.Asked+s.NotAsked > 0
+		if !of.Found || s.Asked > 0 {
+			told[e] = told[e] || s.Asked+s.NotAsked > 0
+		}
 		if p.against != nil {
 			p.against.now.Add(s)
 		}
@@ -320,6 +328,9 @@ func (p *probing) report(ctx context.Context, attempts []*probe.Attempt) error {
 		}
 		ways.add(a, c)
 		p.offers.look(c)
+		if c != nil && !a.Resume && !a.Later && c.ID <= maxCompared {
+			p.legs.Add(c)
+		}
 	}
 	if err := flush(); err != nil {
 		return err

@@ -84,6 +84,7 @@ func (p *probing) sweep(ctx context.Context, targets []probe.Target, take func(*
 				var plan []probe.Probe
 				if plan, o.err = p.plan(ctx, targets[i]); o.err == nil {
 					o.attempts = s.probe(ctx, plan)
+					o.attempts = append(o.attempts, s.probe(ctx, p.moreNames(targets[i], o.attempts))...)
 				}
 				through <- o
 			}

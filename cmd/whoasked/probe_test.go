@@ -25,9 +25,9 @@ import (
 
 // probeLine is what the tests read of a line of JSON.
 type probeLine struct {
-	Kind, Version, ALPN, Demand, Because string
-	Resume, Later                        bool
-	Reasons                              []struct{ Reason string }
+	Kind, SNI, Version, ALPN, Demand, Because string
+	Resume, Later                             bool
+	Reasons                                   []struct{ Reason string }
 }
 
 // site is an HTTPS server whose demand depends on the name.
@@ -247,6 +247,7 @@ func TestProbeRefusesBadFlags(t *testing.T) {
 		{"--repeat", "0", "127.0.0.1"},
 		{"--alpn", "", "127.0.0.1"},
 		{"--tls", "", "127.0.0.1"},
+		{"--each-name", "many", "127.0.0.1"},
 		{"--timeout", "0s", "127.0.0.1"},
 		{"--sni", "portal.contoso.test", "127.0.0.1"},
 		{"--proxy", "ftp://127.0.0.1:21", "127.0.0.1"},

@@ -24,7 +24,7 @@ func (p *probing) newWays(attempts []*probe.Attempt) *hopWays {
 	}
 	w := &hopWays{Ways: attribute.NewWays(p.hops), p: p, targets: make(map[string]probe.Target)}
 	for _, a := range attempts {
-		if a != nil {
+		if a != nil && !a.Found {
 			w.targets[a.Target.String()] = a.Target
 			w.Point(a.Target.String(), a.ServerName, a.Addr, !a.Aside)
 		}
@@ -34,7 +34,7 @@ func (p *probing) newWays(attempts []*probe.Attempt) *hopWays {
 
 // add takes a connection into account; c may be nil.
 func (w *hopWays) add(a *probe.Attempt, c *attribute.Connection) {
-	if w != nil && c != nil {
+	if w != nil && c != nil && !a.Found {
 		w.Add(a.Target.String(), a.ServerName, a.Addr, c)
 	}
 }
