@@ -121,6 +121,9 @@ type Connection struct {
 	// SameAs is the ID of the first sighting of the same connection, 0 if this is
 	// it. It is counted once.
 	SameAs uint64
+	// Inside is the ID of the connection through which this one runs in a tunnel,
+	// read with its keys: Server is then the proxy. 0 for none.
+	Inside uint64
 	// Hop is the configured name of Server, empty for none.
 	Hop string
 	// ClientHop is the configured name of the endpoint at Client's address, as

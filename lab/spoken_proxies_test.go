@@ -59,8 +59,42 @@ func throughProxies(l *Lab, next func() int) (all []*spoken, listen []int) {
 	}
 	challenged, port := throughChallenge(l, next, target)
 	all, listen = append(all, challenged...), append(listen, port)
+	sealed, proxies := throughTLS(l, next, target)
+	all, listen = append(all, sealed...), append(listen, proxies[:]...)
 	balanced, ports := throughBalancer(l, next)
 	return append(all, balanced...), append(listen, ports...)
+}
+
+// throughTLS are connections through a Squid that is spoken to by TLS, each of
+// which is two: one with the proxy, and inside of it one with the target. Where
+// the one asks, the other does not.
+func throughTLS(l *Lab, next func() int, target [2]int) (all []*spoken, proxies [2]int) {
+	server, own, id := l.Net.Server.Addr.String(), l.dir("squid-tls"), l.PKI.ServerRSA
+	l.own("proxy", own)
+	var ports strings.Builder
+	for asks := range proxies {
+		proxies[asks] = next()
+		fmt.Fprintf(&ports, "https_port %s:%d tls-cert=%s tls-key=%s%s\n", server, proxies[asks], id.Cert, id.Key,
+			pick(asks == 1, " clientca="+l.PKI.ClientCA+" sslflags=CONDITIONAL_AUTH", ""))
+	}
+	l.start("squid", "-N", "-f", l.File("squid-tls/squid.conf", fmt.Sprintf("%[1]svisible_hostname www.contoso.test\npid_filename %[2]s/pid\n"+
+		"cache_log %[2]s/log\naccess_log none\ncache deny all\ncoredump_dir %[2]s\nshutdown_lifetime 0 seconds\nhttp_access allow all\n", ports.String(), own)))
+	for _, inner := range cases("inside-squid", func(*spoken, bool, bool) {}) {
+		outer := &spoken{sni: strings.Replace(inner.sni, "inside-", "https-", 1), asks: !inner.asks, cert: inner.cert, by: proxies[btoi(!inner.asks)]}
+		tls13, to := len(all)/2 >= 4, target[btoi(inner.asks)]
+		inner.inside, inner.preamble, inner.by = true, "http-connect", outer.by
+		inner.target = fmt.Sprintf("%s:%d", server, to)
+		outer.tunnel = inner.target
+		outer.command = []string{"curl", "-sSk", "-m", "10", "--http1.1", "--tls-max", pick(tls13, "1.3", "1.2"), "--proxy-insecure",
+			"--proxy", fmt.Sprintf("https://%s:%d", outer.sni, outer.by), "--resolve", fmt.Sprintf("%s:%d:%s", outer.sni, outer.by, server),
+			"--connect-to", fmt.Sprintf("%s:%d:%s", inner.sni, to, inner.target), fmt.Sprintf("https://%s:%d/", inner.sni, to)}
+		if inner.cert {
+			outer.command = append(outer.command, "--cert", l.PKI.ClientRSA.Cert, "--key", l.PKI.ClientRSA.Key,
+				"--proxy-cert", l.PKI.ClientRSA.Cert, "--proxy-key", l.PKI.ClientRSA.Key)
+		}
+		all = append(all, outer, inner)
+	}
+	return all, proxies
 }
 
 // throughChallenge are connections through a Squid that answers the first CONNECT

@@ -22,7 +22,9 @@ type spoken struct {
 	method   string // that TLS runs in
 	target   string // asked for at a proxy
 	proxied  bool   // a PROXY header names another client
+	tunnel   string // asked for at a proxy inside of TLS, so that keys tell of it
 	sealed   bool   // an answer takes keys
+	inside   bool   // it is in such a tunnel, and there is nothing of it without keys
 	asks     bool
 	cert     bool
 	by       int // port of the asker
@@ -168,6 +170,9 @@ func speakAll(l *Lab, todo []*spoken) []string {
 	slots := make(chan struct{}, 6)
 	var all sync.WaitGroup
 	for i, s := range todo {
+		if s.command == nil { // that of another makes it
+			continue
+		}
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
@@ -180,10 +185,18 @@ func speakAll(l *Lab, todo []*spoken) []string {
 
 // problems compares the product's answers, in the clear and with keys.
 func (s *spoken) problems(l *Lab, clear, keyed judged) (out []string) {
-	for _, j := range []judged{clear, keyed} {
-		withKeys := j.Handshake != clear.Handshake
-		if j.Handshake == nil || clear.Handshake == nil {
-			return []string{"not in the capture"}
+	if s.inside && clear.Handshake != nil {
+		return []string{"read without keys"}
+	}
+	for _, withKeys := range []bool{false, true} {
+		j := clear
+		if withKeys {
+			j = keyed
+		} else if s.inside {
+			continue
+		}
+		if j.Handshake == nil {
+			return []string{fmt.Sprintf("not in the capture (keys %t)", withKeys)}
 		}
 		expect := func(what string, got, want any) {
 			if got != want {
@@ -193,6 +206,7 @@ func (s *spoken) problems(l *Lab, clear, keyed judged) (out []string) {
 		expect("preamble", j.Preamble, s.preamble)
 		expect("method", j.Method, s.method)
 		expect("target", j.Target, s.target)
+		expect("tunnel", j.Tunnel, pick(withKeys, s.tunnel, ""))
 		expect("proxied", j.Proxied != nil, s.proxied)
 		if j.Proxied != nil {
 			expect("client", j.Proxied.Source.Addr().String(), "127.0.0.1")

@@ -46,6 +46,9 @@ func judgeAll(t *testing.T, pcap string, keys *parse.Keys) map[connKey]judged {
 		c.Feed(ch)
 		if ch.End != parse.Open {
 			done = append(done, c.Handshake())
+			for in := c.Handshake().Inner; in != nil && in.TLS; in = in.Inner {
+				done = append(done, in)
+			}
 			delete(open, ch.Conn)
 		}
 	}

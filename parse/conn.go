@@ -18,6 +18,8 @@ type Conn struct {
 	recent recent    // what a post-handshake round is cut from
 	grams  *datagrams
 	un     *unsealing // nil without keys
+	inner  *Conn      // that runs in a tunnel through this one; nil for none
+	depth  uint8      // how many this one is inside of
 }
 
 // Handshake returns the record of the connection so far. It is updated by Feed.
@@ -69,12 +71,16 @@ func (c *Conn) Feed(ch Chunk) []Event {
 	if ch.Fin {
 		d.finish()
 		c.emit(Event{Kind: EventFin, From: ch.From})
+		if ch.End == Open {
+			c.endInner(&ch)
+		}
 	}
 	if ch.End != Open {
 		c.grams.finish()
 		for s := range c.dirs {
 			c.dirs[s].finish()
 		}
+		c.endInner(&ch)
 		c.emit(Event{Kind: EventEnd, From: ch.From, End: ch.End})
 	}
 	return c.p.events

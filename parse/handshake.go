@@ -72,8 +72,10 @@ type Handshake struct {
 	Unsealing bool
 	// Tunnel is the host:port for which the client asked by HTTP CONNECT inside of
 	// this connection, as it was written there, read with keys: the server is a
-	// proxy, and what runs in the tunnel is not parsed. Empty for none.
+	// proxy. Empty for none. Inner is the connection that runs in the tunnel, from
+	// the CONNECT on, between the same ends; nil where it is not parsed.
 	Tunnel string
+	Inner  *Handshake
 	// Rounds are later handshakes on the same connection: renegotiation
 	// (RFC 5246 §7.4.1.1) or post-handshake authentication (RFC 8446 §4.6.2),
 	// as far as record headers tell; at most MaxRounds, so that with as many

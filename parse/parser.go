@@ -26,6 +26,7 @@ type Parser struct {
 	sessions  sessions // with keys: which connection made a session
 	plain     []byte   // the record unsealed last
 	heldBytes int      // of sealed records that wait for their secret
+	inside    [maxInside]workspace
 }
 
 // NewParser returns a Parser.
@@ -65,6 +66,9 @@ func (p *Parser) Recycle(c *Conn) {
 			c.un.dirs[s].msg.reset(p)
 			c.un.release(&c.un.dirs[s])
 		}
+	}
+	if c.inner != nil {
+		p.Recycle(c.inner)
 	}
 	if len(p.conns) < maxSpare {
 		*c = Conn{}

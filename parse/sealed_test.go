@@ -322,12 +322,49 @@ func TestWrongKeys(t *testing.T) {
 	}
 }
 
+// tunnelScript is a script of FuzzUnseal in which a handshake begins in a tunnel.
+func tunnelScript() (script []byte) {
+	step := func(op byte, t ContentType, content ...byte) {
+		script = append(append(script, op, byte(t), byte(len(content))), content...)
+	}
+	finished := msg(TypeFinished, make([]byte, 32)...)
+	step(4, HandshakeRecord, slices.Concat(msg(TypeEncryptedExtensions, 0, 0), finished)...)
+	step(5, HandshakeRecord, finished...)
+	step(1, ApplicationData, []byte("CONNECT www.contoso.test:443 HTTP/1.1\r\n\r\n")...)
+	step(0, ApplicationData, []byte("HTTP/1.1 200 OK\r\n\r\n")...)
+	for _, ch := range newScene(0x1301, false).chunks {
+		step(byte(ch.From.Other()), ApplicationData, ch.Data...)
+	}
+	return script
+}
+
+// TestTunnelScript: the seed does what it is for.
+func TestTunnelScript(t *testing.T) {
+	s := newScene(0x1301, true)
+	for script := tunnelScript(); len(script) > 0; {
+		side, op, n := s.server, script[0], int(script[2])
+		if op&1 != 0 {
+			side = s.client
+		}
+		s.add(side.record(ContentType(script[1]), 0, script[3:3+n]...))
+		if op&4 != 0 {
+			side.change(s.secrets[1+2*(1-op&1)])
+		}
+		script = script[3+n:]
+	}
+	h, _ := feed(NewParser(Options{Keys: keysOf(s.log)}), s.chunks)
+	if h.Inner == nil || h.Inner.ClientHello == nil || h.Inner.ServerHello == nil || h.Inner.Preamble != "http-connect" {
+		t.Errorf("inside: %+v", h.Inner)
+	}
+}
+
 // FuzzUnseal feeds foreign contents sealed with good keys, records lost,
 // repeated and spoilt in between: no harm, the split makes no difference, and
 // bounds hold.
 func FuzzUnseal(f *testing.F) {
 	f.Add([]byte("\x00\x16\x08\x08\x00\x00\x02\x00\x00\x14\x00\x00"), uint8(3), uint64(1))
 	f.Add(append([]byte{2, 22, 60}, request(1, 2, 3)...), uint8(7), uint64(2))
+	f.Add(tunnelScript(), uint8(9), uint64(3))
 	f.Fuzz(func(t *testing.T, script []byte, size uint8, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		s := newScene(suites13[rng.IntN(len(suites13))], seed&1 == 0)

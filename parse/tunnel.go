@@ -24,6 +24,7 @@ func (u *unsealing) tunnelled(d *direction, b []byte) {
 		}
 	}
 	u.c.emit(Event{Kind: EventTunnel, From: d.from, Text: string(name)})
+	u.enter(d.from)
 }
 
 // listens reports whether a record may hold what tunnelled reads.

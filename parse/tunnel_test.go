@@ -27,7 +27,7 @@ func TestTunnel(t *testing.T) {
 			chunks := handshakeSaying(t, client, configs[1], []byte(tt.first))
 			for _, size := range []int{1 << 20, 7} {
 				h, _ := feed(NewParser(Options{Keys: keysOf(log.Bytes())}), resplit(chunks, func() int { return size }))
-				if h.Tunnel != tt.want || h.Keys != KeysOpened || h.Sides[0].Unopened+h.Sides[1].Unopened > 0 || h.Unsealing && h.ServerHello.Version.IsTLS13() {
+				if h.Tunnel != tt.want || h.Keys != KeysOpened || h.Sides[0].Unopened+h.Sides[1].Unopened > 0 || (h.Inner != nil) != (tt.want != "") || h.Unsealing && h.Inner == nil && h.ServerHello.Version.IsTLS13() {
 					t.Errorf("%s, %.20q: tunnel to %q, want %q; %+v", name, tt.first, h.Tunnel, tt.want, h.Sides)
 				}
 			}

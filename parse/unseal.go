@@ -51,11 +51,13 @@ type unsealing struct {
 
 // sealed is one direction of unsealing.
 type sealed struct {
-	done bool // what is still to come can change no verdict, or is lost for good
-	last bool // but for the client's first application data
-	rec  sealedRecord
-	msg  deframer
-	gap  bool // a message may be missing in front of the next one
+	done   bool // what is still to come can change no verdict, or is lost for good
+	closed bool // by an alert
+	last   bool // but for the client's first application data
+	rec    sealedRecord
+	msg    deframer
+	gap    bool // a message may be missing in front of the next one
+	hole   bool // of what runs inside, bytes are missing in front of the next ones
 	// The next record has the number seq, or up to missing more: records were
 	// lost, or did not open.
 	seq     uint64
@@ -145,6 +147,7 @@ func (u *unsealing) unopened(d *direction, s *sealed) {
 		s.missing++
 	}
 	s.failed++
+	s.hole = true
 	s.msg.reset(u.c.p)
 	u.c.h.Sides[d.from].Unopened++
 	if s.cur == nil && s.open == nil && s.failed > maxWindow || u.spent > maxTrial {
@@ -264,6 +267,7 @@ func (u *unsealing) content(d *direction, s *sealed, t ContentType, b []byte) {
 				u.tunnelled(d, b)
 			}
 		}
+		u.pass(d.from, b)
 	case HandshakeRecord:
 		for len(b) > 0 {
 			if s.msg.open {

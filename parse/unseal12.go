@@ -163,10 +163,11 @@ func (u *unsealing) wants12(d *direction, s *sealed, t ContentType) bool {
 		u.changeKeys12(d, s) // it was lost
 		s.missing += lossWindow
 	case t != HandshakeRecord && t != AlertRecord:
-		if s.open != nil && (s.open.chained() || u.listens(d, t)) {
+		if s.open != nil && (s.open.chained() || u.reads(d, t)) {
 			return true
 		}
 		s.seq++
+		s.hole = true
 		return false
 	}
 	if s.open == nil && !u.hopefulNow12() {
@@ -214,7 +215,7 @@ func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
 			return u.closed12(s, missing)
 		}
 	}
-	if r.typ != HandshakeRecord && r.typ != AlertRecord && !u.listens(d, r.typ) {
+	if r.typ != HandshakeRecord && r.typ != AlertRecord && !u.reads(d, r.typ) {
 		s.open.skip(len(r.body), r.body)
 		return passed
 	}
@@ -228,7 +229,7 @@ func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
 			u.c.p.plain = content
 			if q != r.seq {
 				s.msg.reset(u.c.p)
-				s.gap = true
+				s.gap, s.hole = true, true
 			}
 			s.seq += q - r.seq
 			s.missing -= r.missing

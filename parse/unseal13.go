@@ -36,8 +36,9 @@ func (u *unsealing) try13(d *direction, s *sealed, r *sealedRecord) outcome {
 		u.finish(s)
 		return passed
 	}
-	if s.cur != nil && s.missing == 0 && s.epoch == epochTraffic && !s.last && s.cur.peek(s.seq, r.body) == ApplicationData {
+	if s.cur != nil && s.missing == 0 && s.epoch == epochTraffic && !s.last && u.c.inner == nil && s.cur.peek(s.seq, r.body) == ApplicationData {
 		s.seq++
+		s.hole = true
 		u.settle13(d, s, ApplicationData)
 		return passed
 	}
@@ -48,7 +49,7 @@ func (u *unsealing) try13(d *direction, s *sealed, r *sealedRecord) outcome {
 	inStep := got.opener13 == s.cur && got.seq == s.seq || s.cur == nil && got.epoch == s.floor && got.seq == 0
 	if !inStep {
 		s.msg.reset(u.c.p)
-		s.gap = true
+		s.gap, s.hole = true, true
 	}
 	s.cur, s.epoch, s.seq, s.missing, s.cands, s.made = got.opener13, got.epoch, got.seq+1, 0, nil, false
 	u.content(d, s, t, content)
@@ -185,7 +186,9 @@ func (u *unsealing) settle13(d *direction, s *sealed, t ContentType) {
 	client := &u.dirs[h.Client]
 	switch {
 	case t == AlertRecord:
+		s.closed = true
 		u.finish(s) // all alerts end the direction (RFC 8446 §6)
+	case u.c.inner != nil: // all is read
 	case h.ClientHello.PostHandshakeAuth:
 	case d.from == h.Client:
 		if s.through && (u.heard || h.ServerHello.ALPN == "h2") {

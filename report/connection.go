@@ -13,7 +13,7 @@ func (l *connectionLine) fill(c *attribute.Connection) {
 		Kind: "connection", ID: c.ID, Time: stamp(c.Start), End: stamp(c.Last), EndReason: c.End.String(),
 		Capture: c.Capture, Via: c.Flow.Via, SameAs: c.SameAs, Transport: c.Transport(),
 		Client: parse.EndName(c.Client), Server: parse.EndName(c.Server), Context: c.Method,
-		Preamble: c.Preamble, Proxied: proxiedFor(c.Proxied), Target: c.Target, Tunnel: c.Tunnel, Midstream: c.Midstream, TCP: opening(c), Hop: c.Hop, CommunityID: c.Flow.CommunityID(0),
+		Preamble: c.Preamble, Proxied: proxiedFor(c.Proxied), Target: c.Target, Tunnel: c.Tunnel, Inside: c.Inside, Midstream: c.Midstream, TCP: opening(c), Hop: c.Hop, CommunityID: c.Flow.CommunityID(0),
 		ServerCertificate: leaf(c.ServerCerts()), ClientCertificate: leaf(c.ClientCerts()),
 		LostBytes:     c.Sides[0].Lost + c.Sides[1].Lost,
 		ConflictBytes: c.Sides[0].Conflict + c.Sides[1].Conflict,

@@ -21,6 +21,7 @@ type connectionLine struct {
 	Proxied   *proxiedMember `json:"proxied_for,omitempty"`
 	Target    string         `json:"target,omitempty"`
 	Tunnel    string         `json:"tunnel,omitempty"`
+	Inside    uint64         `json:"inside,omitempty"`
 	Midstream bool           `json:"midstream,omitempty"`
 	TCP       *tcpMember     `json:"tcp,omitempty"`
 

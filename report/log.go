@@ -90,6 +90,9 @@ func (l *Log) Connection(c *attribute.Connection) error {
 	}
 	str(e, "target", c.Target)
 	str(e, "tunnel", c.Tunnel)
+	if c.Inside != 0 {
+		e.Uint64("inside", c.Inside)
+	}
 	if c.ClientHello != nil {
 		str(e, "sni", c.ClientHello.ServerName)
 	}

@@ -190,6 +190,15 @@ func scenes() []scene {
 		{name: "hidden", conns: []*attribute.Connection{
 			conn(0, gateway, contoso, parse.TLS13, finished, func(c *attribute.Connection) { c.Tunnel = "login.contoso.test:443" }),
 		}},
+		{name: "inside", conns: []*attribute.Connection{
+			conn(0, gateway, contoso, parse.TLS13, finished, func(c *attribute.Connection) {
+				c.Tunnel, c.Inner = "login.contoso.test:443", &parse.Handshake{TLS: true}
+			}),
+			conn(0, gateway, "login.contoso.test", parse.TLS13, finished, func(c *attribute.Connection) {
+				c.ClientHello.Random = [32]byte{9}
+				c.Inside, c.Preamble, c.Target = 1, "http-connect", "login.contoso.test:443"
+			}),
+		}},
 		{name: "unknown", conns: allUnknown(), notes: []capture.Note{
 			{Kind: "cut-packets", Count: 41, Text: "41 packets were cut short by the snap length of 96 bytes", Hint: "capture whole packets: tcpdump -s 0"},
 			{Kind: "one-sided", Count: 1, Text: "of 1 connection only one direction was captured"},

@@ -64,7 +64,14 @@ func beforeTLS(c *attribute.Connection) string {
 		parts = append(parts, fmt.Sprintf("to %s, as the client asked a proxy", c.Target))
 	}
 	if c.Tunnel != "" {
-		parts = append(parts, fmt.Sprintf("inside of it, a tunnel to %s that the client asked this proxy for; whatever handshake runs in there is hidden", c.Tunnel))
+		what := "the handshake in there was read as well"
+		if c.Hides() {
+			what = "whatever handshake runs in there is hidden"
+		}
+		parts = append(parts, fmt.Sprintf("inside of it, a tunnel to %s that the client asked this proxy for; %s", c.Tunnel, what))
+	}
+	if c.Inside != 0 {
+		parts = append(parts, fmt.Sprintf("inside of connection %d, whose keys are at hand", c.Inside))
 	}
 	return strings.Join(parts, "; ")
 }

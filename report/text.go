@@ -136,7 +136,7 @@ func (t *Text) Connection(c *attribute.Connection) error {
 	t.span(c.Start, c.Last)
 	key := endpoint{c.Server, serverName(c)}
 	p := t.proofs[key]
-	if c.Tunnel != "" && c.SameAs == 0 {
+	if c.Hides() && c.SameAs == 0 {
 		t.tunnels++
 	}
 	switch v := &c.Verdict; {

@@ -34,8 +34,10 @@ type line struct {
 	conns []*parse.Conn // indexed by Chunk.Conn, nil for none
 	bench attribute.Bench
 	ended attribute.Connection // the one being reported, which nobody keeps
-	ids   uint64               // given to connections
-	tally tally
+	// inside is the id of the connection around the one being judged, 0 for none.
+	inside uint64
+	ids    uint64 // given to connections
+	tally  tally
 
 	outputs []*output // of out; they appear when complete is through
 }
@@ -208,9 +210,17 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, b
 	return nil
 }
 
-// end judges a connection that is over and hands it on.
+// end judges a connection that is over, and those inside of it, and hands them on.
 func (l *line) end(name string, h *parse.Handshake) error {
-	_, err := l.judge(name, h, &l.ended)
+	c, err := l.judge(name, h, &l.ended)
+	for h = h.Inner; err == nil && h != nil && h.TLS; h = h.Inner {
+		l.inside = 0
+		if c != nil {
+			l.inside = c.ID
+		}
+		c, err = l.judge(name, h, &l.ended)
+	}
+	l.inside = 0
 	return err
 }
 
@@ -229,7 +239,7 @@ func (l *line) judge(name string, h *parse.Handshake, c *attribute.Connection) (
 		return nil, nil
 	}
 	l.tally.keyed(h)
-	*c = attribute.Connection{Capture: name, Handshake: h}
+	*c = attribute.Connection{Capture: name, Handshake: h, Inside: l.inside}
 	c.Client, c.Server = h.Ends()
 	if !l.keep.keeps(c) {
 		l.tally.filtered++
@@ -241,7 +251,7 @@ func (l *line) judge(name string, h *parse.Handshake, c *attribute.Connection) (
 	l.ids++
 	c.ID = l.ids
 	l.tally.count(l.book.Add(c))
-	if c.Tunnel != "" {
+	if c.Hides() {
 		l.tally.tunnels++
 	}
 	if h.QUIC != nil && c.Verdict.Asked == attribute.Unknown {

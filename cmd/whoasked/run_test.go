@@ -132,6 +132,52 @@ func TestLineKeepsConnectionsApart(t *testing.T) {
 	}
 }
 
+// TestLineInside: a connection in a tunnel through another one is told behind it.
+func TestLineInside(t *testing.T) {
+	p := newPeers(t)
+	inside := func() *parse.Handshake {
+		all := make([]*parse.Handshake, 2)
+		parser := parse.NewParser(parse.Options{})
+		for i, spec := range []string{"1.3/free/none", "1.2/asked/cert"} {
+			c := parser.NewConn()
+			for _, ch := range p.chunks(t, 0, spec, flowOf(1)) {
+				c.Feed(ch)
+			}
+			all[i] = c.Handshake()
+		}
+		all[0].Tunnel, all[0].Inner, all[1].Target = "login.contoso.test:443", all[1], "login.contoso.test:443"
+		return all[0]
+	}
+	check := func(what string, got []attribute.Connection) {
+		t.Helper()
+		if len(got) != 2 || got[0].Inside != 0 || got[0].Verdict.Asked != attribute.No || got[0].Hides() ||
+			got[1].Inside != got[0].ID || got[1].Target == "" || got[1].Verdict.Asked != attribute.Yes || got[1].Verdict.By != testServer {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	var out minutes
+	l := newLine(&out)
+	if err := l.end("test", inside()); err != nil {
+		t.Fatal(err)
+	}
+	check("line", out.connections)
+	if want := (tally{asked: 1, notAsked: 1}); l.tally != want {
+		t.Errorf("tally %+v, want %+v", l.tally, want)
+	}
+	hidden := inside()
+	hidden.Inner = nil
+	if err := l.end("test", hidden); err != nil || l.tally.tunnels != 1 {
+		t.Errorf("tally %+v, %v", l.tally, err)
+	}
+
+	var told minutes
+	w := newWatching("test", parse.NewParser(parse.Options{}), &told)
+	conn := w.parser.NewConn()
+	*conn.Handshake() = *inside()
+	w.end(&watched{conn: conn})
+	check("watch", told.connections)
+}
+
 // TestLineNamesTheClientByTLS: the end that accepted the TCP connection may be
 // the TLS client, and then the opener is the asker.
 func TestLineNamesTheClientByTLS(t *testing.T) {

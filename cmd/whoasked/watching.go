@@ -53,6 +53,7 @@ type watching struct {
 type watched struct {
 	conn    *parse.Conn
 	id      uint64
+	inside  uint64             // id of the connection around it, 0 for none
 	number  int                // Chunk.Conn
 	told    *attribute.Verdict // as last reported, nil before
 	left    bool               // out, by the filter
@@ -195,6 +196,11 @@ func (w *watching) end(c *watched) {
 		if !c.settled { // else the end changes nothing
 			w.answer(c, h)
 		}
+		for in := h.Inner; in != nil && in.TLS; in = in.Inner {
+			c = &watched{inside: c.id}
+			w.tally.keyed(in)
+			w.answer(c, in)
+		}
 	case h.QUIC != nil:
 		w.tally.quic++
 	default:
@@ -214,7 +220,7 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 	if c.told != nil && same(c.told, &v) || v.Asked == attribute.Unknown && h.End == parse.Open {
 		return // what is unknown yet, as in the middle of a renegotiation, may still be told
 	}
-	a := &attribute.Connection{Capture: w.name, Handshake: h, Verdict: v}
+	a := &attribute.Connection{Capture: w.name, Handshake: h, Verdict: v, Inside: c.inside}
 	a.Client, a.Server = h.Ends()
 	if !w.keep.keeps(a) {
 		c.left = true
