@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func askOpenSSL(l *Lab, c *probeCase) string {
 	}
 	path := pick(c.path == "", "/", c.path)
 	out := l.peer(fmt.Sprintf("printf 'GET %s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n' | openssl s_client -connect %s:%d %s -tls%s -ign_eof 2>&1",
-		path, c.serverName(), l.Net.Server.Addr, c.port, name, strings.Replace(c.tls(), ".", "_", 1)))
+		path, cmp.Or(c.host, c.serverName()), l.Net.Server.Addr, c.port, name, strings.Replace(c.tls(), ".", "_", 1)))
 	// "No client certificate CA names sent" is said of both; algorithms are listed
 	// only if there was a request.
 	switch {
@@ -98,7 +99,7 @@ func comparePeers(t *testing.T, cases []probeCase, said [][]probedLine, peers []
 			}
 			return pick(ok, "", "✗ ") + answer
 		}
-		fmt.Fprintf(&b, "%-22s %-4s %-18s %-42s %-13s %-13s %s\n", c.name, c.tls(), pick(c.sni == "", c.path, c.sni), truth,
+		fmt.Fprintf(&b, "%-22s %-4s %-18s %-42s %-13s %-13s %s\n", c.name, c.tls(), pick(c.sni == "", c.path, c.sni+pick(c.host == "", "", " Host: "+strings.TrimSuffix(c.host, ".contoso.test"))), truth,
 			cell("openssl", p.openssl), cell("sslscan", p.sslscan), cell("testssl.sh", p.testssl))
 	}
 	t.Logf("✗ is wrong, or cannot be told from what is printed:\n%s", b.String())

@@ -16,6 +16,7 @@ const (
 	portAskFirst  = firstPort + 1020 // the other way round
 	portPaths     = firstPort + 1030 // httpd that asks by path
 	portNamed     = firstPort + 1040 // httpd, whose default host does not ask, and answers 421
+	portNamedAsk  = firstPort + 1050 // httpd, whose default host asks, and answers 421
 	portStunnel   = firstPort + 1060 // not asked, optional, required; TLS 1.2, TLS 1.3
 	portPool      = firstPort + 1070 // one of four asks
 	portPlain     = firstPort + 1080 // HTTP behind stunnel
@@ -41,7 +42,7 @@ func serveProbed(l *Lab, eps []Endpoint) {
 	for _, e := range eps {
 		ports = append(ports, e.Port)
 	}
-	for _, p := range []int{portNoCA, portFreeFirst, portAskFirst, portPaths, portNamed} {
+	for _, p := range []int{portNoCA, portFreeFirst, portAskFirst, portPaths, portNamed, portNamedAsk} {
 		ports = append(ports, p, p+1)
 	}
 	for i := range 6 {
@@ -100,6 +101,9 @@ func servePathsApache(l *Lab) {
 		fmt.Fprintf(&b, "Listen %[1]s:%[2]d\n<VirtualHost %[1]s:%[2]d>\nServerName first.contoso.test\n%[3]s</VirtualHost>\n"+
 			"<VirtualHost %[1]s:%[2]d>\nServerName asks.contoso.test\n%[3]sSSLCACertificateFile %[4]s\nSSLVerifyClient optional\n</VirtualHost>\n",
 			l.Net.Server.Addr, portNamed+i, l.apacheTLS(e), l.PKI.ClientCA)
+		fmt.Fprintf(&b, "Listen %[1]s:%[2]d\n<VirtualHost %[1]s:%[2]d>\nServerName asks.contoso.test\n%[3]sSSLCACertificateFile %[4]s\nSSLVerifyClient optional\n</VirtualHost>\n"+
+			"<VirtualHost %[1]s:%[2]d>\nServerName free.contoso.test\n%[3]s</VirtualHost>\n",
+			l.Net.Server.Addr, portNamedAsk+i, l.apacheTLS(e), l.PKI.ClientCA)
 	}
 	for _, path := range []string{pathFree, pathSecret, pathMaybe} {
 		l.dir(filepath.Join("www", filepath.Dir(path)))

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -12,12 +13,16 @@ import (
 	"time"
 )
 
+// pathAgain has the server on JSSE renegotiate again and again.
+const pathAgain = "/again"
+
 // probeCase is a server as it is known to be, and one way to probe it.
 type probeCase struct {
 	name    string
 	port    int
 	version uint16 // the only one that it speaks
 	sni     string // empty: www.contoso.test; "-": none
+	host    string // of the request; empty: the SNI, or the address
 	path    string
 	// want is the demand of fresh handshakes, with when it is made; wantLater that
 	// of a connection that offers post-handshake authentication, empty for the same.
@@ -44,6 +49,10 @@ func probeTruth() (cases []probeCase, eps []Endpoint) {
 					c.want, c.status, c.others = "required-by-http handshake", 400, v == tls.VersionTLS13
 				}
 				cases = append(cases, c)
+				if s.Name == "jsse" && m == NotAsked && v == tls.VersionTLS12 {
+					c.name, c.path, c.want = "jsse, again and again", pathAgain, "unknown renegotiation"
+					cases = append(cases, c)
+				}
 			}
 		}
 	}
@@ -72,6 +81,11 @@ func probeTruth() (cases []probeCase, eps []Endpoint) {
 		}
 		add("apache, default free", portNamed, "first.contoso.test", "", "not-requested")
 		add("apache, default free", portNamed, "asks.contoso.test", "", "optional handshake")
+		// Without SNI the default host answers, and 421 to a request for the other.
+		add("apache, default free", portNamed, "-", "", "not-requested").host = "asks.contoso.test"
+		add("apache, default asks", portNamedAsk, "-", "", "optional handshake").host = "asks.contoso.test"
+		misled := add("apache, default asks", portNamedAsk, "-", "", "unknown handshake")
+		misled.host, misled.status = "free.contoso.test", 421
 		for m, want := range []string{"not-requested", "optional handshake", "required-by-tls handshake"} {
 			add([]string{"stunnel", "stunnel verify = 1", "stunnel verifyChain"}[m], portStunnel+2*m, "", "", want)
 		}
@@ -152,7 +166,8 @@ func (c *probeCase) serverName() string {
 }
 
 func (c *probeCase) args(l *Lab) []string {
-	return []string{"--name", c.serverName(), fmt.Sprintf("https://%s:%d%s", l.Net.Server.Addr, c.port, c.path)}
+	addr := l.Net.Server.Addr.String()
+	return []string{"--name", c.serverName(), "--address", addr, fmt.Sprintf("https://%s:%d%s", cmp.Or(c.host, addr), c.port, c.path)}
 }
 
 // probe runs the program at the client and returns its lines of kind probe.
@@ -209,6 +224,9 @@ func (c *probeCase) wrong(p *probedLine) string {
 	}
 	if p.says() != want {
 		return fmt.Sprintf("says %q, want %q", p.says(), want)
+	}
+	if c.path == pathAgain && !strings.Contains(p.Because, "again and again") {
+		return "no word about why it was given up"
 	}
 	if c.status > 0 && !p.Later && p.Asked > 0 && !strings.Contains(p.Because, fmt.Sprint(c.status)) {
 		return fmt.Sprintf("because %q, want status %d", p.Because, c.status)

@@ -138,8 +138,11 @@ func (p *Prober) connect(ctx context.Context, pr Probe, sessions tls.ClientSessi
 	t.sending = p.Sending
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	p.talk(a, t, sessions)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		a.Err = ctx.Err()
+	case t.looped():
+		a.Err = errLoop // whatever the library made of it
 	}
 	a.Handshake = t.finish()
 	return a

@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -16,11 +18,12 @@ import (
 // runs over it writes its secrets to keys.
 type tap struct {
 	net.Conn
-	mu    sync.Mutex
-	keys  *parse.KeyLog
-	conn  *parse.Conn
-	flow  parse.Flow
-	ended bool
+	mu         sync.Mutex
+	keys       *parse.KeyLog
+	conn       *parse.Conn
+	flow       parse.Flow
+	ended      bool
+	handshakes int
 	// sending is Prober.Sending until it was called.
 	sending func([32]byte)
 }
@@ -95,7 +98,15 @@ func (t *tap) announce() {
 	}
 }
 
-// keyLog is where the client writes its secrets.
+// maxHandshakes is how many handshakes one connection goes through: the first and
+// those that renegotiate it.
+const maxHandshakes = 5
+
+var errLoop = fmt.Errorf("the server renegotiates again and again: given up after %d times", maxHandshakes-1)
+
+// keyLog is where the client writes its secrets, once for each handshake up to TLS
+// 1.2 that resumes nothing. Beyond maxHandshakes it fails, and the handshake with
+// it: this is where both libraries can be stopped alike.
 func (t *tap) keyLog() io.Writer { return keyWriter{t} }
 
 type keyWriter struct{ t *tap }
@@ -103,7 +114,19 @@ type keyWriter struct{ t *tap }
 func (w keyWriter) Write(line []byte) (int, error) {
 	w.t.mu.Lock()
 	defer w.t.mu.Unlock()
+	if bytes.HasPrefix(line, []byte("CLIENT_RANDOM ")) {
+		if w.t.handshakes++; w.t.handshakes > maxHandshakes {
+			return 0, errLoop
+		}
+	}
 	return w.t.keys.Write(line)
+}
+
+// looped reports whether that happened.
+func (t *tap) looped() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.handshakes > maxHandshakes
 }
 
 // finish ends the connection for the parser and returns what it found.

@@ -64,10 +64,35 @@ class JsseServer {
         try (s) {
             s.setSoTimeout(10_000);
             BufferedReader in = new BufferedReader(new InputStreamReader(s.getInputStream()));
-            for (String line; (line = in.readLine()) != null && !line.isEmpty(); ) { }
+            String first = in.readLine();
+            for (String line = first; line != null && !line.isEmpty(); line = in.readLine()) { }
+            if (first != null && first.startsWith("GET /again ")) {
+                again((SSLSocket) s);
+            }
             s.getOutputStream().write("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n".getBytes());
         } catch (IOException e) {
             // A client that was refused; the capture shows it.
+        }
+    }
+
+    /** Renegotiates, with a request, eight times if the client goes along. */
+    static void again(SSLSocket s) throws IOException {
+        var done = new java.util.concurrent.atomic.AtomicInteger();
+        s.addHandshakeCompletedListener(e -> done.incrementAndGet());
+        s.setWantClientAuth(true);
+        s.setSoTimeout(20);
+        for (int begun = 0; done.get() < 8; ) {
+            if (done.get() == begun) {
+                s.startHandshake();
+                begun++;
+            }
+            try {
+                if (s.getInputStream().read() < 0) {
+                    return;
+                }
+            } catch (SocketTimeoutException e) {
+                // The next round can begin, if this one is through.
+            }
         }
     }
 }
