@@ -49,6 +49,7 @@ type joiner struct {
 	byEnd    map[netip.Addr]*ending        // of the last leg's server
 	byEndHop map[uint16]*ending            // the same, by its configured name
 	shared   map[[2]uint16]bool            // captures, in order, that show one ClientHello
+	usual    map[link]*usual               // nil until it was learned
 	// crossings are what was compared of TCP between two points.
 	crossings map[crossingKey]*crossing
 }

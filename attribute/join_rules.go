@@ -114,45 +114,6 @@ const (
 	slackAround = int64(200 * time.Millisecond)
 )
 
-// byVolume: the terminator of one session opened another under the same name
-// while that lasted, and as much data went through both.
-func byVolume(j *joiner, inner *session) ([]*session, string) {
-	first := inner.first()
-	if first.sni == 0 || inner.down == 0 {
-		return nil, ""
-	}
-	// Every session that may have used this one is a rival. Where one capture
-	// shows both sides of the hop, the right one is among them, and it is the one
-	// whose volumes fit, if only one's do.
-	rivals := j.open(inner, func(s *session) bool { return s.last().sni == first.sni })
-	var fit []*session
-	for _, s := range rivals {
-		if j.overlap(s, inner, 0) && inner.start >= s.start-slackBefore && alike(s.up, inner.up) && alike(s.down, inner.down) {
-			fit = append(fit, s)
-		}
-	}
-	if len(fit) == 0 {
-		return nil, ""
-	}
-	out := rivals
-	if len(fit) == 1 && len(rivals) < maxRivals && inner.down >= distinct && fit[0].last().capture == first.capture {
-		out = fit
-	}
-	return out, fmt.Sprintf("the same name, opened by the server of the leg before while that lasted; %d and %d bytes passed here, %d and %d there",
-		inner.up, inner.down, out[0].up, out[0].down)
-}
-
-// distinct is how many bytes a response has at least to be told by its length.
-const distinct = 4 << 10
-
-// alike reports whether two volumes may be the same requests or responses with
-// other headers and record sizes.
-func alike(a, b int64) bool {
-	const headers = 1 << 10
-	d := max(a-b, b-a)
-	return a > 0 && b > 0 && d <= headers+max(a, b)/100
-}
-
 // overlap reports whether two sessions were open at the same time, give or take.
 func (j *joiner) overlap(a, b *session, slack time.Duration) bool {
 	return a.start <= b.end+int64(slack) && b.start <= a.end+int64(slack)

@@ -2,7 +2,6 @@ package attribute
 
 import (
 	"encoding/binary"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -336,62 +335,6 @@ func TestJoinClocks(t *testing.T) {
 	}
 	if len(j.Paths) != 1 || j.Paths[0].Confidence != "likely" {
 		t.Errorf("paths %+v", j.Paths)
-	}
-}
-
-// TestJoinBusy measures joining on a busy edge that ends TLS, of which the truth
-// is known: no join may be false, and those that go through by themselves have
-// to be found.
-func TestJoinBusy(t *testing.T) {
-	const connections = 12_000
-	rng := rand.New(rand.NewPCG(7, 7))
-	var specs []legSpec
-	truth := make(map[uint64]uint64) // connection of the outer leg to that of the inner
-	at := time.Duration(0)
-	names := []string{legPortal, "api.contoso.test", "www.fabrikam.test"}
-	for i := range uint32(connections) {
-		at += time.Duration(rng.ExpFloat64() * float64(40*ms))
-		up, down := 300+rng.Int64N(3000), 500+rng.Int64N(200_000)
-		port := 10000 + i%50000
-		outer := legSpec{
-			capture: "edge", client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(2 + i>>12), byte(rng.IntN(250))}), uint16(port)).String(),
-			server: legEdge, sni: names[rng.IntN(len(names))], random: 3*i + 1, answer: 3*i + 1, start: at, length: time.Duration(rng.IntN(80)) * ms,
-			delay: 3 * ms, up: up, down: down, asked: No,
-		}
-		specs = append(specs, outer)
-		if rng.IntN(10) == 0 {
-			continue // from a cache
-		}
-		inner := outer
-		inner.client = netip.AddrPortFrom(netip.MustParseAddr("198.18.0.20"), uint16(port)).String()
-		inner.server = []string{legGate, legOther}[rng.IntN(2)]
-		inner.random, inner.answer = 3*i+2, 3*i+2
-		inner.start += 5 * ms
-		inner.length = max(inner.length-8*ms, ms)
-		inner.up += 200
-		inner.down -= rng.Int64N(200)
-		inner.asked = Answer(1 + rng.IntN(2))
-		specs = append(specs, inner)
-		truth[uint64(len(specs)-1)] = uint64(len(specs))
-	}
-	begun := time.Now()
-	j := joinSpecs(specs)
-	took := time.Since(begun)
-	right, wrong := 0, 0
-	for _, p := range j.Paths {
-		if len(p.Hops) == 2 && truth[p.Hops[0].Connection] == p.Hops[1].Connection {
-			right++
-		} else {
-			wrong++
-		}
-	}
-	t.Logf("%d connections, %d joins in truth: %d right, %d wrong; precision %.1f %%, recall %.1f %%; %v",
-		len(specs), len(truth), right, wrong, 100*float64(right)/float64(right+wrong), 100*float64(right)/float64(len(truth)), took)
-	if wrong > 0 {
-		t.Errorf("%d joins are false", wrong)
-	}
-	if right < len(truth)/20 {
-		t.Errorf("only %d of %d were joined", right, len(truth))
 	}
 }
 

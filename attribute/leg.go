@@ -151,8 +151,29 @@ func (l *Legs) Add(c *Connection) {
 	l.legs.add(n)
 }
 
-// volume is the application data that a side sent.
-func volume(c *Connection, s parse.Side) int64 { return c.Sides[s].AppBytes }
+// volume is the application data that a side sent, without what records add to it.
+// TLS 1.3 seals its handshake like data: what the server sends before the client's
+// first sealed record is none, nor is that record.
+func volume(c *Connection, s parse.Side) int64 {
+	const sealed13, sealed12 = 17, 24 // RFC 8446 §5.2, RFC 5288 §3; others differ by little
+	n, records, each := c.Sides[s].AppBytes, c.Sides[s].AppData, sealed12
+	if c.ServerHello != nil && c.ServerHello.Version.IsTLS13() {
+		each = sealed13
+		for _, r := range c.Tape.Records {
+			if r.Type != parse.ApplicationData {
+				continue
+			}
+			if r.From == s {
+				n -= int64(r.Len)
+				records--
+			}
+			if r.From == c.Handshake.Client {
+				break
+			}
+		}
+	}
+	return max(n-int64(records*each), 0)
+}
 
 // Left returns how many connections were not looked at for joining.
 func (l *Legs) Left() int64 { return l.left }

@@ -87,12 +87,14 @@ func (c *Chain) Translate(t testing.TB, to string) {
 // part, and waits until the ports listen.
 func (c *Chain) HAProxy(l *Lab, ns Namespace, name, conf string, ports ...int) *Process {
 	l.T.Helper()
-	const common = "global\n maxconn 2000\n nbthread 1\n tune.ssl.default-dh-param 2048\n" +
-		"defaults\n mode tcp\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n option httpclose\n"
-	p := Start(l.T, ns.Command("haproxy", "-db", "-f", l.File(name+".cfg", common+conf)))
+	p := Start(l.T, ns.Command("haproxy", "-db", "-f", l.File(name+".cfg", haproxyBase+conf)))
 	ns.WaitListen(l.T, ports...)
 	return p
 }
+
+// haproxyBase is what every configuration of an HAProxy in a chain begins with.
+const haproxyBase = "global\n maxconn 2000\n nbthread 1\n tune.ssl.default-dh-param 2048\n" +
+	"defaults\n mode tcp\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n option httpclose\n"
 
 // Record captures at every point while do runs, and returns the files by the
 // name of the point.

@@ -51,7 +51,12 @@ func dial(address, pki, keyLog string, jobs io.Reader, results io.Writer) error 
 
 // request makes one connection, asks for a page and reads it to its end.
 func request(address, path string, cfg *tls.Config) (resumed bool, err error) {
-	raw, err := net.DialTimeout("tcp", address, 10*time.Second)
+	return requestFrom(&net.Dialer{Timeout: 10 * time.Second}, address, path, cfg)
+}
+
+// requestFrom is request with a dialer.
+func requestFrom(from *net.Dialer, address, path string, cfg *tls.Config) (resumed bool, err error) {
+	raw, err := from.Dial("tcp", address)
 	if err != nil {
 		return false, err
 	}

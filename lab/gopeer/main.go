@@ -7,7 +7,7 @@
 //	gopeer mysql ADDRESS TARGET PKI IDENTITY
 //	gopeer quic-serve ADDRESS PKI IDENTITY CLIENTCA v1|v2 none|optional|required[+retry]
 //	gopeer quic-dial ADDRESS PKI IDENTITY KEYLOG SNI v1|v2
-//	gopeer flood ADDRESS SNI CONNECTIONS WORKERS PAGES
+//	gopeer flood ADDRESS SNI,SNI... CONNECTIONS WORKERS PAGES
 package main
 
 import (
