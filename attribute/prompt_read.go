@@ -97,10 +97,11 @@ func (r *reading) prompts() []Prompt {
 	return out
 }
 
-// beside reports whether p is of about the time of q.
+// beside reports whether p is of about the time of q: not long before it opened,
+// or not yet after it was answered.
 func (p *Prompt) beside(q *Prompt) bool {
 	end := later(q.Opened, q.Closed)
-	return p.Opened.After(q.began.Add(-grace)) && p.Opened.Before(end.Add(grace))
+	return p.Opened.After(q.began.Add(-grace)) && p.Opened.Before(end.Add(atOnce))
 }
 
 func (v visitor) prompt(sights ...sight) Prompt {

@@ -56,6 +56,7 @@ func TestPrompts(t *testing.T) {
 		{"Firefox connects in advance only without credentials", []string{"0=" + idle, "0.3=" + unused}, []string{"none-shown 0.0 1,2"}},
 		{"Firefox requests something without credentials before its dialog", []string{"0=" + idle, "0.3=" + anonymous, "0.4=" + firefox + " @4 C:23/856"}, []string{"certificate 4.0 1,2,3"}},
 		{"Firefox requests something without credentials meanwhile", []string{"0=" + firefox + " @4 C:23/856", "1=" + anonymous, "2=" + idle}, []string{"certificate 4.0 1,3"}},
+		{"Firefox remembers a choice made before", []string{"0=" + firefox + " @4 C:23/856", "5.5=" + idle, "5.6=" + anonymous}, []string{"certificate 4.0 1", "none-shown 0.0 2,3"}},
 		{"Firefox remembers, and leaves one unused", []string{"0=" + unused, "0.02=" + unused, "0.04=" + anonymous}, nil},
 		{"Firefox shows one dialog after the other", []string{"0=" + firefox + " @4 C:23/856", "1=" + firefox + " @9 C:23/61"}, []string{"certificate 4.0 1", "cancelled 6.0 2"}},
 		{"Chromium is slow to drop, then shows its dialog", []string{"0=" + chromium + " @3 C:fin", "8=" + cert}, []string{"certificate 5.0 1,2"}},

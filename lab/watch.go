@@ -162,7 +162,8 @@ type Answers struct {
 	// Connections by who they are between, in the order of their time: of each
 	// the latest line.
 	Connections map[string][]map[string]any
-	Prompts     []map[string]any
+	Prompts     []map[string]any // those told as open and again as closed once
+	Askers      []map[string]any // of each asker the latest line
 	// Notes are counts by kind.
 	Notes map[string]int64
 }
@@ -177,7 +178,8 @@ func ReadAnswers(t testing.TB, path string) *Answers {
 	defer f.Close()
 	a := &Answers{Connections: map[string][]map[string]any{}, Notes: map[string]int64{}}
 	latest := map[float64]map[string]any{}
-	prompts := map[string]map[string]any{}
+	var prompts []map[string]any
+	askers := map[string]map[string]any{}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 4<<20)
 	for lines.Scan() {
@@ -189,7 +191,9 @@ func ReadAnswers(t testing.TB, path string) *Answers {
 		case "connection":
 			latest[v["id"].(float64)] = v
 		case "prompt":
-			prompts[fmt.Sprint(v["asked_by"], v["sni"], v["client"], v["opened"])] = v
+			prompts = append(slices.DeleteFunc(prompts, func(p map[string]any) bool { return sameDialog(p, v) }), v)
+		case "asker":
+			askers[fmt.Sprint(v["asked_by"], v["sni"])] = v
 		case "note":
 			n, _ := v["count"].(float64)
 			a.Notes[fmt.Sprint(v["note"])] += int64(n)
@@ -215,8 +219,16 @@ func ReadAnswers(t testing.TB, path string) *Answers {
 	for _, list := range a.Connections {
 		slices.SortStableFunc(list, byTime("time"))
 	}
-	a.Prompts = slices.SortedFunc(maps.Values(prompts), byTime("opened"))
+	slices.SortStableFunc(prompts, byTime("opened"))
+	a.Prompts, a.Askers = prompts, slices.SortedFunc(maps.Values(askers), byTime("asked_by"))
 	return a
+}
+
+// sameDialog tells whether two prompts have a connection in common.
+func sameDialog(x, y map[string]any) bool {
+	ids, _ := x["connections"].([]any)
+	of, _ := y["connections"].([]any)
+	return slices.ContainsFunc(ids, func(id any) bool { return slices.Contains(of, id) })
 }
 
 // ReadCapture answers from a capture with whoasked read.
