@@ -3,7 +3,9 @@
 package lab
 
 import (
+	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 )
@@ -15,9 +17,16 @@ type Browser struct {
 	// the answer. Otherwise it is dropped, and the answer comes on a new one.
 	Holds bool
 
+	// PAC is a proxy auto-configuration script; empty for no proxies.
+	PAC string
+	// Names are where host names lead to; nil for those of the sites, which lead to
+	// the server.
+	Names map[string]netip.Addr
+
 	program string
-	// profile prepares a profile in home and returns the arguments that use it.
-	profile func(l *Lab, home string, ids []Identity) []string
+	// profile prepares a profile in home and returns the arguments that use it; pac
+	// is the URL of a script, or empty.
+	profile func(l *Lab, home, pac string, ids []Identity) []string
 }
 
 // Browsers returns the browsers that can show a dialog.
@@ -41,19 +50,35 @@ func (b Browser) Visit(l *Lab, s *Screen, url string, ids ...Identity) *Process 
 	if err != nil {
 		l.T.Fatal(err)
 	}
-	args := append(b.profile(l, home, ids), url)
+	pac := ""
+	if b.PAC != "" {
+		pac = "data:application/x-ns-proxy-autoconfig;base64," + base64.StdEncoding.EncodeToString([]byte(b.PAC))
+	}
+	args := append(b.profile(l, home, pac, ids), url)
 	// ip netns exec gives each command mounts of its own, so that names can be
 	// resolved there by a file that nobody else sees.
-	hosts := l.File("hosts", fmt.Sprintln("127.0.0.1 localhost")+fmt.Sprintln(l.Net.Server.Addr, portal, api, start, wiki, vault, news, cdn))
+	names := fmt.Sprintln("127.0.0.1 localhost")
+	for name, addr := range b.Names {
+		names += fmt.Sprintln(addr, name)
+	}
+	if b.Names == nil {
+		names += fmt.Sprintln(l.Net.Server.Addr, portal, api, start, wiki, vault, news, cdn)
+	}
+	hosts := l.File("hosts", names)
 	cmd := l.Net.Client.Command("sh", append([]string{"-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts, b.program}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home,
 		"DISPLAY="+s.Display, "LANG=C.UTF-8", "SSLKEYLOGFILE="+l.KeyLog())
 	return Start(l.T, cmd)
 }
 
-func chromiumProfile(l *Lab, home string, ids []Identity) []string {
+func chromiumProfile(l *Lab, home, pac string, ids []Identity) []string {
 	l.PKI.NSS(l.T, filepath.Join(home, ".pki", "nssdb"), nil, ids...)
+	proxy := "--no-proxy-server"
+	if pac != "" {
+		proxy = "--proxy-pac-url=" + pac
+	}
 	return []string{
+		proxy,
 		"--no-sandbox", // it does not run as root otherwise
 		"--test-type",  // no bar that warns of --no-sandbox
 		"--user-data-dir=" + filepath.Join(home, "chromium"),
@@ -74,10 +99,14 @@ user_pref("security.osclientcerts.autoload", false);
 user_pref("termsofuse.bypassNotification", true);
 `
 
-func firefoxProfile(l *Lab, home string, ids []Identity) []string {
+func firefoxProfile(l *Lab, home, pac string, ids []Identity) []string {
 	dir := filepath.Join(home, "firefox")
 	l.PKI.NSS(l.T, dir, nil, ids...)
-	if err := os.WriteFile(filepath.Join(dir, "user.js"), []byte(firefoxPrefs), 0o644); err != nil {
+	prefs := firefoxPrefs
+	if pac != "" {
+		prefs += fmt.Sprintf("user_pref(\"network.proxy.type\", 2);\nuser_pref(\"network.proxy.autoconfig_url\", %q);\n", pac)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "user.js"), []byte(prefs), 0o644); err != nil {
 		l.T.Fatal(err)
 	}
 	return []string{"--no-remote", "--profile", dir}

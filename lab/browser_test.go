@@ -16,9 +16,10 @@ const think = 3 * time.Second
 
 // visit is what happens in front of one browser, and what has to come of it.
 type visit struct {
-	name string
-	mode Mode
-	ids  func(*PKI) []Identity
+	name    string
+	version uint16
+	mode    Mode
+	ids     func(*PKI) []Identity
 	// dialog: one appears. After some time, key is pressed, or the browser is
 	// killed where there is none.
 	dialog bool
@@ -34,13 +35,17 @@ func visits() []visit {
 	match := func(p *PKI) []Identity { return []Identity{p.ClientRSA} }
 	stranger := func(p *PKI) []Identity { return []Identity{p.StrangerRSA} }
 	none := func(*PKI) []Identity { return nil }
+	const tls12, tls13 = tls.VersionTLS12, tls.VersionTLS13
+	// Each takes seconds: a certificate in TLS 1.3 and Cancel are also in
+	// TestBrowserStory and TestBrowserRelay.
 	return []visit{
-		{name: "certificate", mode: Optional, ids: match, dialog: true, key: "Return", verify: "SUCCESS", outcome: "certificate"},
-		{name: "cancelled", mode: Optional, ids: match, dialog: true, key: "Escape", verify: "NONE", outcome: "cancelled"},
-		{name: "open", mode: Optional, ids: match, dialog: true, outcome: "open"},
-		{name: "no-match", mode: Optional, ids: stranger, verify: "NONE", outcome: "none-shown"},
-		{name: "empty-store", mode: Optional, ids: none, verify: "NONE", outcome: "none-shown"},
-		{name: "not-asked", mode: NotAsked, ids: match, verify: "NONE"},
+		{name: "certificate", version: tls13, mode: Optional, ids: match, dialog: true, key: "Return", verify: "SUCCESS", outcome: "certificate"},
+		{name: "certificate", version: tls12, mode: Optional, ids: match, dialog: true, key: "Return", verify: "SUCCESS", outcome: "certificate"},
+		{name: "cancelled", version: tls12, mode: Optional, ids: match, dialog: true, key: "Escape", verify: "NONE", outcome: "cancelled"},
+		{name: "open", version: tls13, mode: Optional, ids: match, dialog: true, outcome: "open"},
+		{name: "no-match", version: tls13, mode: Optional, ids: stranger, verify: "NONE", outcome: "none-shown"},
+		{name: "empty-store", version: tls12, mode: Optional, ids: none, verify: "NONE", outcome: "none-shown"},
+		{name: "not-asked", version: tls13, mode: NotAsked, ids: match, verify: "NONE"},
 	}
 }
 
@@ -67,18 +72,16 @@ func TestBrowserDialog(t *testing.T) {
 			t.Parallel()
 			l := New(t, append(b.Tools(), "nginx", "tshark")...)
 			s := l.NewScreen()
-			for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
-				for _, v := range visits() {
-					name := v.name + pick(version == tls.VersionTLS13, "-1.3", "-1.2")
-					t.Run(name, func(t *testing.T) { v.test(t, l.With(t), s, b, version) })
-				}
+			for _, v := range visits() {
+				name := v.name + pick(v.version == tls.VersionTLS13, "-1.3", "-1.2")
+				t.Run(name, func(t *testing.T) { v.test(t, l.With(t), s, b) })
 			}
 		})
 	}
 }
 
-func (v visit) test(t *testing.T, l *Lab, s *Screen, b Browser, version uint16) {
-	protocol := pick(version == tls.VersionTLS13, "TLSv1.3", "TLSv1.2")
+func (v visit) test(t *testing.T, l *Lab, s *Screen, b Browser) {
+	protocol := pick(v.version == tls.VersionTLS13, "TLSv1.3", "TLSv1.2")
 	truth := visitTruth{Browser: b.Name, Version: protocol, Scenario: v.name, Asked: v.mode != NotAsked, Outcome: v.outcome}
 	pcap := filepath.Join(l.Dir, fmt.Sprintf("browser-%s-%s-%s.pcap", b.Name, v.name, protocol))
 	site := l.ServeSites(protocol, l.PKI.ClientCA, Site{Name: portal, Mode: v.mode})
