@@ -67,7 +67,8 @@ type Handshake struct {
 	Tape Tape
 	// Keys tells what secrets at hand did for the connection. Unsealing is set
 	// while there are some, or may come, and records that they open can still
-	// change a verdict.
+	// change a verdict, or tell of a Tunnel. Of TLS ≤ 1.2 it leaves renegotiations
+	// out, which can be told to come without keys, too.
 	Keys      KeyState
 	Unsealing bool
 	// Tunnel is the host:port for which the client asked by HTTP CONNECT inside of

@@ -125,7 +125,9 @@ func (u *unsealing) wants(d *direction, t ContentType, gap bool) bool {
 func (u *unsealing) missed(d *direction) {
 	s := &u.dirs[d.from]
 	u.count12(s, &s.rec)
-	u.heard = u.heard || !u.c.tls13() && u.listens(d, s.rec.typ)
+	if !u.c.tls13() && u.listens(d, s.rec.typ) {
+		u.hear()
+	}
 	if s.open != nil {
 		s.open.skip(int(s.rec.hdr[3])<<8|int(s.rec.hdr[4]), nil)
 	}
@@ -165,7 +167,18 @@ func (u *unsealing) finish(s *sealed) {
 
 // settle finds out whether records can still change a verdict.
 func (u *unsealing) settle() {
-	if a, b := &u.dirs[0], &u.dirs[1]; (a.done || a.last) && (b.done || b.last) {
+	a, b := &u.dirs[0], &u.dirs[1]
+	if (a.done || a.last) && (b.done || b.last) || u.c.h.ServerHello != nil && !u.c.tls13() && u.dirs[u.c.h.Client].done && u.c.inner == nil {
+		u.c.h.Unsealing = false
+	}
+}
+
+// hear takes note that the client's first application data has passed. With
+// TLS ≤ 1.2 it is all in the first handshake and behind it that keys could add:
+// the rest of that handshake is in the clear.
+func (u *unsealing) hear() {
+	u.heard = true
+	if !u.c.tls13() {
 		u.c.h.Unsealing = false
 	}
 }
@@ -262,7 +275,7 @@ func (u *unsealing) content(d *direction, s *sealed, t ContentType, b []byte) {
 	switch t {
 	case ApplicationData:
 		if u.listens(d, t) {
-			u.heard = true
+			u.hear()
 			if !s.gap {
 				u.tunnelled(d, b)
 			}

@@ -166,6 +166,9 @@ func (u *unsealing) wants12(d *direction, s *sealed, t ContentType) bool {
 		if s.open != nil && (s.open.chained() || u.reads(d, t)) {
 			return true
 		}
+		if u.listens(d, t) {
+			u.hear() // unread: what comes next is not the first any more
+		}
 		s.seq++
 		s.hole = true
 		return false
@@ -241,7 +244,9 @@ func (u *unsealing) try12(d *direction, s *sealed, r *sealedRecord) outcome {
 			return opened
 		}
 	}
-	u.heard = u.heard || u.listens(d, r.typ)
+	if u.listens(d, r.typ) {
+		u.hear()
+	}
 	for _, o := range cands {
 		o.skip(len(r.body), r.body)
 	}

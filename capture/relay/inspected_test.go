@@ -432,12 +432,10 @@ func TestInspectedTransfer(t *testing.T) {
 		if sum := sha256.Sum256(sent); err != nil || !bytes.Equal(got, append(sum[:], sent...)) {
 			t.Errorf("%s: %d bytes came back, %v", tls.VersionName(version), len(got), err)
 		}
-		if version == tls.VersionTLS13 { // before it, a renegotiation may be opened with the keys
-			select {
-			case <-r.settled:
-			case <-time.After(10 * time.Second):
-				t.Error("never settled")
-			}
+		select {
+		case <-r.settled:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: never settled", tls.VersionName(version))
 		}
 		t.Logf("%s: %d bytes were lost to the parser", tls.VersionName(version), r.tap.lost)
 		if v := r.verdict(t); v.Asked != attribute.No {

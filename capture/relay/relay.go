@@ -146,8 +146,7 @@ func (r *Relay) hand(b *batch, yield func(parse.Chunk, error) bool) bool {
 }
 
 // Settle says that no more needs to be told of a connection but its end. It is
-// called by the consumer while it has a chunk of that connection. Where whole
-// records are wanted it has no effect: a key may still open what has passed.
+// called by the consumer while it has a chunk of that connection.
 func (r *Relay) Settle(conn int) {
 	r.Skip(conn, parse.Opener)
 	r.Skip(conn, parse.Accepter)
@@ -155,9 +154,6 @@ func (r *Relay) Settle(conn int) {
 
 // Skip is Settle for what one side sends.
 func (r *Relay) Skip(conn int, from parse.Side) {
-	if r.opts.WholeRecords {
-		return
-	}
 	// Secrets of a connection that is inspected come with it, and in time.
 	if s := r.tap.session(conn); s != nil && (!s.whole.Load() || s.keyed.Load()) {
 		s.settled[from].Store(true)

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ func identity(t testing.TB, name string) tls.Certificate {
 type judged struct {
 	*Relay
 	addr     string
+	mu       sync.Mutex // of keys that come meanwhile
 	verdicts chan attribute.Verdict
 	settled  chan int // Chunk.Conn
 	troubles chan *Trouble
@@ -50,13 +52,18 @@ type judged struct {
 
 func judge(t *testing.T, way Way, o Options) *judged {
 	t.Helper()
+	return judgeKeyed(t, way, o, parse.NewKeys())
+}
+
+// judgeKeyed is judge with a key log.
+func judgeKeyed(t *testing.T, way Way, o Options, keys *parse.Keys) *judged {
+	t.Helper()
 	l, err := Listen(t.Context(), "127.0.0.1:0", Way{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Entries = []Entry{{l, way}}
 	r := &judged{Relay: New(o), addr: l.Addr().String(), verdicts: make(chan attribute.Verdict, 100), settled: make(chan int, 100), troubles: make(chan *Trouble, 1000)}
-	keys := parse.NewKeys()
 	if o.Inspect != nil {
 		keys.Growing = true
 		log := keys.Log()
@@ -82,7 +89,9 @@ func judge(t *testing.T, way Way, o Options) *judged {
 				conns[ch.Conn] = p.NewConn()
 			}
 			c := conns[ch.Conn]
+			r.mu.Lock()
 			c.Feed(ch)
+			r.mu.Unlock()
 			if ch.End == parse.Open {
 				if !told[ch.Conn] && attribute.Settled(c.Handshake()) {
 					told[ch.Conn] = true
