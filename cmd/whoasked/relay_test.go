@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -23,31 +24,8 @@ import (
 // TestRelayTellsWhileOpen: an answer is told once it is decided, though its
 // connection goes on; with keys that come into their log only then.
 func TestRelayTellsWhileOpen(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"www.contoso.test"}, NotAfter: time.Unix(1<<32, 0)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _, _ = io.Copy(c, c); c.Close() }()
-		}
-	}()
-
+	own := contoso(t)
+	to := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert})
 	log, err := os.Create(filepath.Join(t.TempDir(), "keys"))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +41,7 @@ func TestRelayTellsWhileOpen(t *testing.T) {
 		"TLS 1.3 with keys": {tls.VersionTLS13, []string{"--keylog", log.Name()}, `"basis":"unsealed"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, told := startRelay(t, append(tt.args, "--to", l.Addr().String())...)
+			addr, told := startRelay(t, append(tt.args, "--to", to)...)
 			conn, err := tls.Dial("tcp", addr, &tls.Config{
 				ServerName: "www.contoso.test", InsecureSkipVerify: true, MinVersion: tt.version, MaxVersion: tt.version,
 				Certificates: []tls.Certificate{own}, KeyLogWriter: log,
@@ -95,6 +73,98 @@ func TestRelayTellsWhileOpen(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// contoso is a certificate that signs itself.
+func contoso(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"www.contoso.test"}, NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// echoTLS is the address of a server that sends back what it gets.
+func echoTLS(t *testing.T, config *tls.Config) string {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); c.Close() }()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TestRelayOneLine: a client without a certificate that comes again and again has
+// one line for each connection, which says what the server made of it.
+func TestRelayOneLine(t *testing.T) {
+	own := contoso(t)
+	for name, tt := range map[string]struct {
+		auth tls.ClientAuthType
+		want string
+	}{
+		"required": {tls.RequireAnyClientCert, "yes"},
+		"optional": {tls.RequestClientCert, "no"},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(name+" in "+tls.VersionName(version), func(t *testing.T) {
+				to := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tt.auth, MaxVersion: version})
+				addr, told := startRelay(t, "--to", to)
+				lines := make(map[int]int) // by connection
+				for i := range 3 {
+					conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+					if err == nil {
+						defer conn.Close()
+						page := make([]byte, 8<<10)
+						if _, err = conn.Write(page); err == nil {
+							_, err = io.ReadFull(conn, page)
+						}
+					}
+					if (err != nil) != (tt.auth == tls.RequireAnyClientCert) {
+						t.Fatal(err)
+					}
+					for giveUp := time.After(20 * time.Second); lines[i+1] == 0; {
+						select {
+						case line := <-told:
+							var of struct {
+								Kind, Required string
+								ID             int
+							}
+							if err := json.Unmarshal([]byte(line), &of); err != nil {
+								t.Fatal(err)
+							}
+							if of.Kind == "connection" {
+								lines[of.ID]++
+								if of.Required != tt.want {
+									t.Errorf("want required %s in %s", tt.want, line)
+								}
+							}
+						case <-giveUp:
+							t.Fatalf("told %v", lines)
+						}
+					}
+				}
+				if len(lines) != 3 || lines[1] != 1 || lines[2] != 1 {
+					t.Errorf("told %v", lines)
+				}
+			})
+		}
 	}
 }
 
@@ -157,38 +227,14 @@ func TestRelayInspects(t *testing.T) {
 	trust := x509.NewCertPool()
 	trust.AppendCertsFromPEM(pemCA)
 
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"www.contoso.test"}, NotAfter: time.Unix(1<<32, 0)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	own := contoso(t)
 	roots := filepath.Join(dir, "servers.pem")
-	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, ClientAuth: tls.RequestClientCert,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _, _ = io.Copy(c, c); c.Close() }()
-		}
-	}()
-
+	to := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert})
 	keys := filepath.Join(dir, "keys")
-	addr, told := startRelay(t, "--to", l.Addr().String(), "--inspect", "contoso.test", "--ca", ca, "--upstream-ca", roots, "--write-keylog", keys)
+	addr, told := startRelay(t, "--to", to, "--inspect", "contoso.test", "--ca", ca, "--upstream-ca", roots, "--write-keylog", keys)
 	conn, err := tls.Dial("tcp", addr, &tls.Config{ServerName: "www.contoso.test", RootCAs: trust, MinVersion: tls.VersionTLS13})
 	if err != nil {
 		t.Fatal(err)

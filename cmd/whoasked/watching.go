@@ -56,6 +56,7 @@ type watched struct {
 	inside  uint64             // id of the connection around it, 0 for none
 	number  int                // Chunk.Conn
 	told    *attribute.Verdict // as last reported, nil before
+	since   time.Time          // when it was first decided, but for what answer waits for
 	left    bool               // out, by the filter
 	skipped [2]bool
 	settled bool
@@ -211,6 +212,23 @@ func (w *watching) end(c *watched) {
 	}
 }
 
+// patience is how long the answer for a client without a certificate is held
+// for what the server makes of it, which mostly takes a round trip.
+const patience = time.Second
+
+// held reports whether an answer is not to be told yet, because a word of the
+// server would have another line follow at once.
+func (w *watching) held(c *watched, v *attribute.Verdict) bool {
+	if c.told != nil || v.Asked != attribute.Yes || v.When != attribute.InHandshake ||
+		v.Reply != attribute.ReplyEmpty || v.Required != attribute.Unknown {
+		return false
+	}
+	if c.since.IsZero() {
+		c.since = w.latest
+	}
+	return w.now().Sub(c.since) < patience
+}
+
 // answer judges a connection and tells what is new.
 func (w *watching) answer(c *watched, h *parse.Handshake) {
 	if c.left = c.left || w.confirm != nil && w.confirm.made(h); c.left {
@@ -219,6 +237,10 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 	v := w.bench.Judge(h)
 	if c.told != nil && same(c.told, &v) || v.Asked == attribute.Unknown && h.End == parse.Open {
 		return // what is unknown yet, as in the middle of a renegotiation, may still be told
+	}
+	if h.End == parse.Open && w.held(c, &v) {
+		w.waiting[c] = struct{}{}
+		return
 	}
 	a := &attribute.Connection{Capture: w.name, Handshake: h, Verdict: v, Inside: c.inside}
 	a.Client, a.Server = h.Ends()
@@ -300,7 +322,12 @@ func (w *watching) tick() {
 	now := w.now()
 	_ = w.keys.update() // a log that is gone for a while may come back
 	for c := range w.waiting {
-		w.silent(c, now)
+		if c.since.IsZero() {
+			w.silent(c, now)
+		} else if now.Sub(c.since) >= patience {
+			delete(w.waiting, c)
+			w.answer(c, c.conn.Handshake())
+		}
 	}
 	due := w.book.Due(now)
 	w.repeats.Mark(due)
