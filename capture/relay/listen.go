@@ -13,18 +13,10 @@ import (
 // Listen opens a socket for an entry.
 func Listen(ctx context.Context, address string, way Way) (*net.TCPListener, error) {
 	lc := net.ListenConfig{
-		KeepAlive: -1, // set here, once
-		Control: func(network, _ string, c syscall.RawConn) error {
-			return control(c, func(fd uintptr) error {
-				if way.Transparent {
-					if err := transparentSocket(fd, network); err != nil {
-						return fmt.Errorf("no right to take connections to other addresses: %w", err)
-					}
-				}
-				return errors.Join(socketOptions(fd), keepAlive(fd))
-			})
-		},
+		KeepAlive: -1, // set by prepare, once
+		Control:   func(network, _ string, c syscall.RawConn) error { return prepare(c, network, way) },
 	}
+	lc.SetMultipathTCP(false) // it has neither these options nor splice
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
@@ -35,6 +27,34 @@ func Listen(ctx context.Context, address string, way Way) (*net.TCPListener, err
 		return nil, fmt.Errorf("%s is no TCP address", address)
 	}
 	return tcp, nil
+}
+
+// Adopt makes a socket of an entry of one that another program has opened.
+func Adopt(l *net.TCPListener, way Way) error {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	network := "tcp6"
+	if addrPort(l.Addr()).Addr().Is4() {
+		network = "tcp4"
+	}
+	if err := prepare(raw, network, way); err != nil {
+		return fmt.Errorf("the socket at %s that was passed cannot be used: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// prepare gives a socket the options of an entry, which what it accepts inherits.
+func prepare(c syscall.RawConn, network string, way Way) error {
+	return control(c, func(fd uintptr) error {
+		if way.Transparent && !isTransparent(fd) {
+			if err := transparentSocket(fd, network); err != nil {
+				return fmt.Errorf("no right to take connections to other addresses: %w", err)
+			}
+		}
+		return errors.Join(socketOptions(fd), keepAlive(fd))
+	})
 }
 
 // reserve is a descriptor kept to be given up when there are no others: a client

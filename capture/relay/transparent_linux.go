@@ -52,6 +52,13 @@ func transparentSocket(fd uintptr, network string) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1)
 }
 
+// isTransparent reports whether a socket has that already: setting it again would
+// take the privilege again.
+func isTransparent(fd uintptr) bool {
+	on, err := unix.GetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT)
+	return err == nil && on != 0
+}
+
 // sourceSocket is transparentSocket for connecting onward; the port is chosen
 // when both ends are known.
 func sourceSocket(fd uintptr, network string) error {

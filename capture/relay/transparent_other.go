@@ -13,4 +13,6 @@ func originalDestination(*client) (netip.AddrPort, error) { return netip.AddrPor
 
 func transparentSocket(uintptr, string) error { return errLinux }
 
+func isTransparent(uintptr) bool { return false }
+
 func sourceSocket(uintptr, string) error { return errLinux }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"whoasked/capture/relay"
 	"whoasked/config"
+	"whoasked/service"
 )
 
 const relayHelp = `relay accepts connections, forwards every byte unchanged, and tells which
@@ -121,22 +123,48 @@ func throughProxies(c *config.Relay, o *relay.Options) error {
 // destinationOf is where clients of the i-th socket go.
 func destinationOf(c *config.Relay, i int) string { return c.To[min(i, len(c.To)-1)] }
 
-// relayEntries opens the sockets.
+// relayEntries opens the sockets, but for those that were passed.
 func relayEntries(ctx context.Context, c *config.Relay) ([]relay.Entry, error) {
+	passed, err := service.Sockets()
+	if err != nil {
+		return nil, err
+	}
 	var entries []relay.Entry
 	for i, address := range c.Listen {
 		way, err := relayWay(destinationOf(c, i))
 		if err != nil {
 			return nil, err
 		}
-		l, err := relay.Listen(ctx, address, way)
+		l := takePassed(&passed, netip.MustParseAddrPort(address))
+		if l != nil {
+			err = relay.Adopt(l, way)
+		} else {
+			l, err = relay.Listen(ctx, address, way)
+		}
 		if err != nil {
 			closeEntries(entries)
 			return nil, listenHint(err, address)
 		}
 		entries = append(entries, relay.Entry{Listener: l, Way: way})
 	}
+	if len(passed) > 0 { // clients of it would wait for ever
+		closeEntries(entries)
+		return nil, withHint(fmt.Errorf("no --listen is for %s, a socket that was passed", passed[0].Addr()), "add it, or take it out of the .socket unit")
+	}
 	return entries, nil
+}
+
+// takePassed takes the socket that listens at an address out of those that were
+// passed; nil if none does.
+func takePassed(passed *[]*net.TCPListener, at netip.AddrPort) *net.TCPListener {
+	for i, l := range *passed {
+		tcp, ok := l.Addr().(*net.TCPAddr)
+		if ok && tcp.Port == int(at.Port()) && tcp.AddrPort().Addr().Unmap() == at.Addr().Unmap() {
+			*passed = slices.Delete(*passed, i, i+1)
+			return l
+		}
+	}
+	return nil
 }
 
 // listenHint says what may help where a socket cannot be opened.
