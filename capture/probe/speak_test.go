@@ -210,11 +210,23 @@ func TestSpeakHostile(t *testing.T) {
 	}
 }
 
-// TestSchemes: what a scheme says before TLS is a row of the parser's.
+// TestSchemes: what a scheme says before TLS is a row of the parser's, and there is
+// one for each row that a server is spoken to by.
 func TestSchemes(t *testing.T) {
 	for name, s := range schemes {
 		if s.preamble != "" && !slices.ContainsFunc(parse.Preambles(), func(r parse.Preamble) bool { return r.Name == s.preamble && len(r.Steps) > 0 }) {
 			t.Errorf("%s: no row is called %s", name, s.preamble)
+		}
+	}
+	spoken := make(map[string]bool)
+	for _, s := range schemes {
+		spoken[s.preamble] = true
+	}
+	for _, r := range parse.Preambles() {
+		// Proxies and their headers are not where TLS ends: --proxy, --send-proxy.
+		proxied := strings.HasPrefix(r.Name, "proxy-") || strings.HasPrefix(r.Name, "socks") || r.Name == "http-connect"
+		if len(r.Steps) > 0 && !proxied && !spoken[r.Name] {
+			t.Errorf("no scheme says %s", r.Name)
 		}
 	}
 }

@@ -48,6 +48,7 @@ var schemes = map[string]struct {
 	"ldap":     {389, "ldap"},
 	"postgres": {5432, "postgresql"}, "postgresql": {5432, "postgresql"},
 	"mysql": {3306, "mysql"}, "sieve": {4190, "sieve"}, "irc": {6667, "irc"},
+	"ipp": {631, "http-upgrade"}, // RFC 8010 §8.2, RFC 2817
 	"rdp": {3389, "rdp"}, "sqlserver": {1433, "tds"},
 }
 

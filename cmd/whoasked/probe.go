@@ -20,8 +20,8 @@ from whom, under which name, with which version and protocol, and whether they
 insist. What the server sends is read with the keys of the connection, also in
 TLS 1.3, by the parser that reads captures.
 
-A target is a host, host:port, an address, or a URL; with - targets are read
-from standard input, one a line. The scheme says what to speak before TLS
+A target is a host, host:port, an address, or a URL; @FILE stands for the targets
+in a file, one a line, and - for those on standard input. The scheme says what to speak before TLS
 (smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp and others), or that TLS comes
 at once and holds no HTTP (imaps, smtps, ldaps and others; tls for any). A target that
 speaks HTTP is sent one GET request for the path, since some servers ask, or

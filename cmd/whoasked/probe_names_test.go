@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -106,5 +108,27 @@ func TestProbeFindings(t *testing.T) {
 	found := l.Findings()
 	if len(found) != 1 || found[0].Factor != "server" || !strings.Contains(found[0].Text, "in 12 of 12") {
 		t.Errorf("%+v", found)
+	}
+}
+
+// TestReadTargets: a file and standard input hold targets among those that are
+// named; what is none is an error with its text.
+func TestReadTargets(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "list.txt")
+	if err := os.WriteFile(list, []byte("# portals\n\n a.contoso.test \nsmtp://mail.contoso.test\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readTargets([]string{"first.contoso.test", "@" + list, "last.contoso.test:8443"})
+	if err != nil || len(got) != 4 || got[1].Host != "a.contoso.test" || got[2].Preamble != "smtp" || got[3].Port != 8443 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := os.WriteFile(list, []byte("a.contoso.test\ngopher://b.contoso.test\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readTargets([]string{"@" + list}); err == nil || !strings.Contains(err.Error(), "gopher") {
+		t.Error(err)
+	}
+	if _, err := readTargets([]string{"@" + list + ".none"}); err == nil {
+		t.Error("a list that is not there is none")
 	}
 }
