@@ -41,8 +41,7 @@ var signRules = []signRule{
 	{"server-hello", byServerHello},
 }
 
-// answering is what one capture shows of one server, in order of time, no more than
-// maxSigned legs of it, evenly spread.
+// answering is what one capture shows of one server, in order of time.
 type answering struct {
 	capture uint16
 	legs    []*leg
@@ -50,7 +49,8 @@ type answering struct {
 
 // Bounds of the search for signs.
 const (
-	maxSigned  = 4096 // legs of one server and capture
+	maxClocked = 4096 // legs of one server and capture
+	maxSigned  = 1024 // of these
 	maxServers = 1024 // servers, by capture
 	// fewest is in how many connections something has to be seen to count.
 	fewest = 3
@@ -69,6 +69,7 @@ func (j *joiner) signs(groups []answering) signed {
 	}
 	for i := range groups {
 		g := &groups[i]
+		g.legs = thinned(g.legs, maxSigned)
 		for r := range signRules {
 			rule := &signRules[r]
 			text := rule.say(j, g)
@@ -118,15 +119,22 @@ func (j *joiner) answering() []answering {
 	for i := range out {
 		g := &out[i]
 		slices.SortStableFunc(g.legs, func(a, b *leg) int { return cmp.Compare(a.start, b.start) })
-		if step := (len(g.legs) + maxSigned - 1) / maxSigned; step > 1 {
-			few := g.legs[:0]
-			for k := 0; k < len(g.legs); k += step {
-				few = append(few, g.legs[k])
-			}
-			g.legs = few
-		}
+		g.legs = thinned(g.legs, maxClocked)
 	}
 	return out
+}
+
+// thinned keeps no more than most legs, evenly spread, in the memory they have.
+func thinned(legs []*leg, most int) []*leg {
+	step := (len(legs) + most - 1) / most
+	if step < 2 {
+		return legs
+	}
+	few := legs[:0]
+	for k := 0; k < len(legs); k += step {
+		few = append(few, legs[k])
+	}
+	return few
 }
 
 // byRoundTrip compares how soon a SYN is answered with how soon a ClientHello is. Who

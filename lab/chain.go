@@ -69,17 +69,48 @@ func NewChain(t testing.TB) *Chain {
 	return c
 }
 
-// Translate has the edge be a router that translates addresses both ways: what
-// comes for its port 443 goes to a host behind it, from the edge's own address.
-func (c *Chain) Translate(t testing.TB, to string) {
+// Translate has the edge be a router that translates addresses both ways: what comes
+// for its port 443 goes to a host behind it, or to several in turn, from the edge's own
+// address.
+func (c *Chain) Translate(t testing.TB, to ...string) {
 	t.Helper()
-	rules := fmt.Sprintf("table ip lab {\n"+
-		" chain in { type nat hook prerouting priority -100; tcp dport 443 dnat to %s; }\n"+
-		" chain out { type nat hook postrouting priority 100; ip daddr %s masquerade; }\n}\n", to, strings.Split(to, ":")[0])
-	for _, args := range [][]string{{"sysctl", "-qw", "net.ipv4.ip_forward=1"}, {"nft", rules}} {
-		if out, err := c.Edge.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", args[0], err, out)
+	target, hosts := to[0], []string{strings.Split(to[0], ":")[0]}
+	if len(to) > 1 {
+		hosts = nil
+		var turns []string
+		for i, addr := range to {
+			host := strings.Split(addr, ":")[0]
+			hosts, turns = append(hosts, host), append(turns, fmt.Sprintf("%d : %s", i, host))
 		}
+		target = fmt.Sprintf("numgen inc mod %d map { %s }", len(to), strings.Join(turns, ", "))
+	}
+	c.route(t, fmt.Sprintf("table ip lab {\n"+
+		" chain in { type nat hook prerouting priority -100; tcp dport 443 dnat to %s; }\n"+
+		" chain out { type nat hook postrouting priority 100; ip daddr { %s } masquerade; }\n}\n", target, strings.Join(hosts, ", ")))
+}
+
+// AnswerSYNs has the edge be a router that answers SYNs for port 443 in the place of
+// the hosts behind it, and opens a connection there once the client has shown that it
+// is there, too: a SYN proxy. Client and middle host know the way.
+func (c *Chain) AnswerSYNs(t testing.TB) {
+	t.Helper()
+	ip(t, "-n", c.Client.Name, "route", "add", "198.18.1.0/24", "via", "198.18.0.20")
+	ip(t, "-n", c.Middle.Name, "route", "add", "198.18.0.0/24", "via", "198.18.1.20")
+	c.route(t, "table ip lab {\n"+
+		" chain raw { type filter hook prerouting priority raw; iifname "+Device+" tcp dport 443 tcp flags syn notrack; }\n"+
+		" chain pass { type filter hook forward priority filter; iifname "+Device+" tcp dport 443 ct state invalid,untracked "+
+		"synproxy mss 1460 wscale 7 timestamp sack-perm; }\n}\n", "net.netfilter.nf_conntrack_tcp_loose=0")
+}
+
+// route has the edge forward packets, under rules of nftables and further settings.
+func (c *Chain) route(t testing.TB, rules string, settings ...string) {
+	t.Helper()
+	if out, err := c.Edge.Command("nft", rules).CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v\n%s", err, out)
+	}
+	args := append([]string{"-qw", "net.ipv4.ip_forward=1"}, settings...)
+	if out, err := c.Edge.Command("sysctl", args...).CombinedOutput(); err != nil {
+		t.Fatalf("sysctl: %v\n%s", err, out)
 	}
 }
 

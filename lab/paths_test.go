@@ -3,9 +3,8 @@
 package lab
 
 import (
-	"crypto/tls"
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +23,20 @@ type answered struct {
 	askers   map[string]string
 	places   map[string]string // of those that asked: "at", "at-or-behind", "behind"
 	findings []string          // factors
-	text     string            // the lines about them
+	// signs are by server, each "kind: text", of askers and of hops.
+	signs map[string][]string
+	text  string // the lines about them
+}
+
+// signMember is a sign in JSON.
+type signMember struct{ Sign, Text string }
+
+func (a *answered) sign(server string, all []signMember) {
+	for _, s := range all {
+		if text := s.Sign + ": " + s.Text; !slices.Contains(a.signs[server], text) {
+			a.signs[server] = append(a.signs[server], text)
+		}
+	}
 }
 
 // readPaths runs the program on captures.
@@ -35,7 +47,7 @@ func readPaths(t *testing.T, program, config string, files ...string) answered {
 	if err != nil {
 		t.Fatalf("whoasked %s: %v", strings.Join(args, " "), err)
 	}
-	a := answered{ways: map[string]int{}, askers: map[string]string{}, places: map[string]string{}}
+	a := answered{ways: map[string]int{}, askers: map[string]string{}, places: map[string]string{}, signs: map[string][]string{}}
 	for line := range strings.Lines(string(out)) {
 		var v struct {
 			Kind, Chain, Factor string
@@ -45,6 +57,11 @@ func readPaths(t *testing.T, program, config string, files ...string) answered {
 			AskedBy             string `json:"asked_by"`
 			PassesTo            string `json:"passes_to"`
 			SNI                 string
+			Signs               []signMember
+			Hops                []struct {
+				Server string
+				Signs  []signMember
+			}
 		}
 		if err := json.Unmarshal([]byte(line), &v); err != nil {
 			t.Fatal(err)
@@ -59,9 +76,13 @@ func readPaths(t *testing.T, program, config string, files ...string) answered {
 				way += pick(*v.Reaches, ": reaches the client", ": does not reach the client")
 			}
 			a.ways[way]++
+			for _, h := range v.Hops {
+				a.sign(h.Server, h.Signs)
+			}
 		case "asker":
 			a.askers[v.AskedBy+" "+v.SNI] = v.PassesTo
 			a.places[v.AskedBy+" "+v.SNI] = v.Place
+			a.sign(v.AskedBy, v.Signs)
 		case "finding":
 			a.findings = append(a.findings, v.Factor)
 		}
@@ -80,189 +101,6 @@ func buildProgram(t *testing.T, l *Lab) string {
 }
 
 const portalName, shopName = "portal.contoso.test", "shop.contoso.test"
-
-// tour is one scenario: what stands where, what the client does, what the answer
-// has to be from all points.
-type tour struct {
-	name  string
-	build func(l *Lab, c *Chain)
-	// visits are the names that the client asks for, in order; between are steps
-	// taken before some of them.
-	visits  []string
-	between map[int]func()
-	proxied bool     // through the explicit proxy on the edge
-	paths   []string // what to request, in turn; none for /
-	extra   []string // arguments for curl
-	// named: the addresses of each hop are configured as one; between visits there
-	// is a pause, as legs that end TLS are told by when they were open.
-	named bool
-	// want counts distinct ways, askers are those that ask themselves.
-	want     map[string]int
-	askers   []string
-	findings []string
-}
-
-// asking returns the end of a bind line that asks for certificates.
-func (l *Lab) asking() string {
-	return fmt.Sprintf(" ssl crt %s ca-file %s verify optional\n", l.PKI.ServerEC.Both, l.PKI.ClientCA)
-}
-
-func (l *Lab) silent() string { return fmt.Sprintf(" ssl crt %s\n", l.PKI.ServerRSA.Both) }
-
-// page ends a listener that answers by itself.
-const page = " mode http\n http-request return status 200 content-type text/plain string ok\n"
-
-// onwards ends a listener that opens TLS sessions of its own.
-func onwards(to string) string {
-	return fmt.Sprintf(" mode http\n server next %s ssl verify none no-ssl-reuse sni req.hdr(host),field(1,:)\n", to)
-}
-
-func gates(l *Lab, c *Chain, first, second string) {
-	c.HAProxy(l, c.Middle, "middle", "listen a\n bind 198.18.1.30:443"+first+page+"listen b\n bind 198.18.1.31:443"+second+page, 443)
-}
-
-func edge(l *Lab, c *Chain, conf string) {
-	c.HAProxy(l, c.Edge, "edge", "listen edge\n bind 198.18.0.20:443"+conf, 443)
-}
-
-func repeat(n int, sni ...string) []string { return slices.Repeat(sni, n) }
-
-const (
-	passes  = "198.18.0.10 → 198.18.0.20:443 (passes through)"
-	reaches = ": reaches the client"
-	not     = ": does not reach the client"
-)
-
-// tours is the table of scenarios.
-func tours() []tour {
-	return []tour{
-		{
-			name:   "direct",
-			build:  func(l *Lab, c *Chain) { edge(l, c, l.asking()+page) },
-			visits: repeat(2, portalName), askers: []string{"198.18.0.20:443 " + portalName},
-		},
-		{
-			name: "terminating edge asks",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.silent(), l.silent())
-				edge(l, c, l.asking()+onwards("198.18.1.30:443"))
-			},
-			visits: repeat(2, portalName), named: true, askers: []string{"198.18.0.20:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → edge (ASKED) → middle (did not ask)" + reaches: 2},
-		},
-		{
-			name: "inner hop asks a terminating edge",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.asking(), l.silent())
-				edge(l, c, l.silent()+onwards("198.18.1.30:443"))
-			},
-			visits: repeat(2, portalName), named: true, askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → edge (did not ask) → middle (ASKED, or behind it)" + not: 2},
-		},
-		{
-			name: "passthrough edge",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.asking(), l.silent())
-				edge(l, c, "\n server next 198.18.1.30:443\n")
-			},
-			visits: repeat(2, portalName), askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
-		},
-		{
-			name: "passthrough edge with a PROXY header",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, " accept-proxy"+l.asking(), l.silent())
-				edge(l, c, "\n server next 198.18.1.30:443 send-proxy-v2\n")
-			},
-			visits: repeat(2, portalName), askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
-		},
-		{
-			name: "address translation",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.asking(), l.silent())
-				c.Translate(l.T, "198.18.1.30:443")
-			},
-			visits: repeat(2, portalName), askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
-		},
-		{
-			name: "two edges, the first passes through",
-			build: func(l *Lab, c *Chain) {
-				c.HAProxy(l, c.Far, "far", "listen far\n bind 198.18.2.40:443"+l.silent()+page, 443)
-				c.HAProxy(l, c.Middle, "middle", "listen a\n bind 198.18.1.30:443"+l.asking()+onwards("198.18.2.40:443"), 443)
-				edge(l, c, "\n server next 198.18.1.30:443\n")
-			},
-			visits: repeat(2, portalName), named: true, askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → edge (passes through) → middle (ASKED) → 198.18.2.40:443 (did not ask)" + reaches: 2},
-		},
-		{
-			name: "two edges, both pass through",
-			build: func(l *Lab, c *Chain) {
-				c.HAProxy(l, c.Far, "far", "listen far\n bind 198.18.2.40:443"+l.asking()+page, 443)
-				c.HAProxy(l, c.Middle, "middle", "listen a\n bind 198.18.1.30:443\n server next 198.18.2.40:443\n", 443)
-				edge(l, c, "\n server next 198.18.1.30:443\n")
-			},
-			visits: repeat(2, portalName), askers: []string{"198.18.2.40:443 " + portalName},
-			want: map[string]int{passes + " → 198.18.1.30:443 (passes through) → 198.18.2.40:443 (ASKED, or behind it)" + reaches: 2},
-		},
-		{
-			name: "a pool of which one asks",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.asking(), l.silent())
-				edge(l, c, "\n balance roundrobin\n server a 198.18.1.30:443\n server b 198.18.1.31:443\n")
-			},
-			visits: repeat(24, portalName), askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{
-				passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 12, passes + " → 198.18.1.31:443 (did not ask)": 12,
-			},
-			findings: []string{"backend"},
-		},
-		{
-			name: "two names on one address",
-			build: func(l *Lab, c *Chain) {
-				list := l.File("names", fmt.Sprintf("%s %s\n%s [ca-file %s verify optional] %s\n",
-					l.PKI.ServerRSA.Both, shopName, l.PKI.ServerEC.Both, l.PKI.ClientCA, portalName))
-				edge(l, c, " ssl crt-list "+list+"\n"+page)
-			},
-			visits: repeat(8, portalName, shopName), askers: []string{"198.18.0.20:443 " + portalName},
-		},
-		{
-			name:   "explicit proxy",
-			build:  func(l *Lab, c *Chain) { gates(l, c, l.asking(), l.silent()); explicit(l, c, "-") },
-			visits: repeat(2, portalName), proxied: true, askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → 198.18.0.20:3128 (passes through) → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2},
-		},
-		{
-			name: "inspecting proxy",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.asking(), l.silent())
-				explicit(l, c, l.PKI.ServerEC.Name)
-			},
-			visits: repeat(2, portalName), named: true, proxied: true, askers: []string{"198.18.1.30:443 " + portalName},
-			want: map[string]int{"198.18.0.10 → edge (did not ask) → middle (ASKED, or behind it)" + not: 2},
-		},
-		{
-			name: "inspecting proxy with an exception",
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.asking(), l.silent())
-				explicit(l, c, l.PKI.ServerEC.Name, shopName)
-			},
-			visits: repeat(2, portalName, shopName), named: true, proxied: true,
-			askers: []string{"198.18.1.30:443 " + portalName, "198.18.1.30:443 " + shopName},
-			want: map[string]int{
-				"198.18.0.10 → edge (did not ask) → middle (ASKED, or behind it)" + not:        2,
-				"198.18.0.10 → edge (passes through) → middle (ASKED, or behind it)" + reaches: 2,
-			},
-		},
-	}
-}
-
-// explicit starts the proxy of gopeer on the edge.
-func explicit(l *Lab, c *Chain, identity string, bypassed ...string) {
-	Start(l.T, c.Edge.Command(l.goPeer(), append([]string{"proxy", "198.18.0.20:3128", l.PKI.Dir, identity}, bypassed...)...))
-	c.Edge.WaitListen(l.T, 3128)
-}
 
 // TestPaths walks every tour with a capture at every point, and reads it from
 // all of them, and from all but one: what is missing may cost an answer and
@@ -304,61 +142,6 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// rollOut adds the scenario whose endpoint changes its mind midway.
-func rollOut(all *[]tour) {
-	var before *Process
-	var again func()
-	visits := repeat(24, portalName)
-	*all = append(*all, tour{
-		name: "a roll-out midway",
-		build: func(l *Lab, c *Chain) {
-			before = c.HAProxy(l, c.Edge, "edge-before", "listen edge\n bind 198.18.0.20:443"+l.silent()+page, 443)
-			again = func() {
-				before.Stop()
-				edge(l, c, l.asking()+page)
-			}
-		},
-		visits: visits, between: map[int]func(){12: func() { again() }},
-		askers: []string{"198.18.0.20:443 " + portalName}, findings: []string{"time"},
-	})
-}
-
-// hidden adds scenarios in which each visit comes back and resumes its session,
-// which is not asked then.
-func hidden(all *[]tour) {
-	for _, max := range []string{"1.2", "1.3"} {
-		*all = append(*all, tour{
-			name: "resumption hides it in TLS " + max,
-			build: func(l *Lab, c *Chain) {
-				gates(l, c, l.asking(), l.silent())
-				edge(l, c, "\n server next 198.18.1.30:443\n")
-			},
-			visits: repeat(2, portalName), extra: []string{"--tls-max", max, "-H", "Connection: close", "https://" + portalName + "/"},
-			askers: []string{"198.18.1.30:443 " + portalName}, findings: []string{"resumption"},
-			want: map[string]int{passes + " → 198.18.1.30:443 (ASKED, or behind it)" + reaches: 2, passes + " → 198.18.1.30:443 (did not ask)": 2},
-		})
-	}
-}
-
-// onPaths adds scenarios of an httpd that asks on some paths only, behind an
-// edge that passes TLS through: by renegotiation, or after the handshake.
-func onPaths(all *[]tour) {
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		at := fmt.Sprintf("198.18.1.30:%d", byPath(version).Port)
-		*all = append(*all, tour{
-			name: pick(version == tls.VersionTLS12, "renegotiation on a path", "post-handshake on a path"),
-			build: func(l *Lab, c *Chain) {
-				l.Net = &Net{Client: c.Client, Server: c.Middle}
-				serveByPath(l)
-				edge(l, c, "\n server next "+at+"\n")
-			},
-			visits: repeat(4, portalName), paths: []string{pathFree, pathMaybe},
-			askers: []string{at + " " + portalName}, findings: []string{"path"},
-			want: map[string]int{passes + " → " + at + " (ASKED, or behind it)" + reaches: 2, passes + " → " + at + " (did not ask)": 2},
-		})
-	}
-}
-
 // walk makes the client's visits, one connection each.
 func (s *tour) walk(l *Lab, c *Chain) {
 	l.T.Helper()
@@ -374,7 +157,7 @@ func (s *tour) walk(l *Lab, c *Chain) {
 			path = s.paths[i%len(s.paths)]
 		}
 		args := []string{"-sSk", "--http1.1", "-o", "/dev/null", "-w", "status %{http_code}", "https://" + sni + path,
-			"--resolve", sni + ":443:198.18.0.20"}
+			"--resolve", sni + ":443:" + cmp.Or(s.to, "198.18.0.20")}
 		args = append(args, s.extra...)
 		if s.proxied {
 			args = append(args, "--proxy", "http://198.18.0.20:3128")
@@ -408,6 +191,9 @@ func (s *tour) check(t *testing.T, got answered) {
 		t.Errorf("asked: %q, want %q", own, s.askers)
 	}
 	s.placed(t, "all points", got)
+	for _, want := range s.signs {
+		s.signed(t, "all points", want, got)
+	}
 	if !slices.Equal(got.findings, s.findings) {
 		t.Errorf("findings about %q, want %q", got.findings, s.findings)
 	}
@@ -427,10 +213,23 @@ func (s *tour) degraded(t *testing.T, which string, got answered) {
 		}
 	}
 	s.placed(t, which, got)
+	if which == "without inner" && s.outside != (sign{}) {
+		s.signed(t, which, s.outside, got)
+	}
 	for _, f := range got.findings {
-		if !slices.Contains(s.findings, f) && !(f == "server" && slices.Contains(s.findings, "backend")) {
+		if !slices.Contains(s.findings, f) && !slices.Contains(s.instead, f) {
 			t.Errorf("%s: a finding about %q", which, f)
 		}
+	}
+}
+
+// signed demands that a sign is told.
+func (s *tour) signed(t *testing.T, which string, want sign, got answered) {
+	t.Helper()
+	if !slices.ContainsFunc(got.signs[want.server], func(text string) bool {
+		return strings.HasPrefix(text, want.kind+": ") && strings.Contains(text, want.text)
+	}) {
+		t.Errorf("%s: no sign of %s with %q at %s, but %q\n%s", which, want.kind, want.text, want.server, got.signs[want.server], got.text)
 	}
 }
 
