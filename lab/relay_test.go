@@ -52,6 +52,17 @@ func newHosts(t *testing.T) *hosts {
 	return h
 }
 
+// forMany has hosts forget connections that have ended, so that there is room for
+// as many as one likes.
+func (h *hosts) forMany(t *testing.T) {
+	t.Helper()
+	for _, ns := range []Namespace{h.client, h.router} {
+		run(t, ns, "sysctl", "-q", "-w", "net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=10000 65535")
+	}
+	// Missing until connections are tracked.
+	_ = h.router.Command("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1", "net.netfilter.nf_conntrack_tcp_timeout_close=1").Run()
+}
+
 // run runs a command to its end and returns what it wrote.
 func run(t testing.TB, ns Namespace, name string, args ...string) string {
 	t.Helper()
@@ -104,13 +115,15 @@ func TestRelayOnRouter(t *testing.T) {
 		{"tproxy", "[::]:8443", "2001:db8:1::10", "2001:db8:2::20", "2001:db8:2::1"},
 	} {
 		t.Run(c.way+" "+c.client, func(t *testing.T) {
-			settings := []string{"--listen", c.listen, "--to", c.way, "--allow", "198.18.1.0/24,2001:db8:1::/64", "--targets", "198.18.2.0/24:443,[2001:db8:2::/64]:443"}
+			settings := []string{"--listen", c.listen, "--to", c.way, "--allow", "198.18.1.0/24,2001:db8:1::/64", "--ports", "443,4433",
+				"--targets", "198.18.2.0/24,[2001:db8:2::/64]", "--max-rate", "1000000"}
 			if c.way == "tproxy" {
 				settings = append(settings, "--keep-source")
 			}
 			before := relayState(t, h.router)
 			run(t, h.router, program, append([]string{"relay", "rules", "--apply"}, settings...)...)
 			cmd := h.router.Command(program, append([]string{"relay"}, settings...)...)
+			h.forMany(t)
 			relay := Start(t, cmd)
 			relay.WaitFor(t, "gave up privileges: root for nobody")
 			kept := "0000000000000000"
@@ -142,6 +155,7 @@ func TestRelayOnRouter(t *testing.T) {
 				t.Errorf("the server has not seen %s:\n%s", peer, out)
 			}
 			relay.WaitFor(t, `"client":"`+strings.Replace(server, c.server, c.client, 1))
+			relayStreams(t, h, c.server)
 			relay.WaitFor(t, server+":443 asked for a client certificate")
 			relay.Stop()
 			run(t, h.router, program, "relay", "rules", "--remove")
