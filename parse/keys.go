@@ -49,8 +49,7 @@ var keyLabels = []struct {
 const (
 	// maxCandidates is how many secrets of one kind one client random may have.
 	maxCandidates = 16
-	// maxKeyBytes bounds the memory of secrets: half of it is filled, then the
-	// older half is dropped, so that a log without end keeps its latest part.
+	// maxKeyBytes bounds the memory of secrets, unless Keys.Limit does.
 	maxKeyBytes = 64 << 20
 	// maxKeyLine is above the longest line that holds a secret.
 	maxKeyLine = 4 << 10
@@ -74,6 +73,10 @@ type Keys struct {
 	// Growing says that secrets may still come while connections run, so that
 	// sealed records are worth keeping for a while; see Conn.
 	Growing bool
+	// Limit bounds the memory of secrets, in bytes; 0 stands for 64 MiB. Half of it
+	// is filled, then the older half is dropped, so that a log without end keeps
+	// its latest part.
+	Limit int
 
 	// Secrets by what the line names: a client random, or, padded with zeros, a
 	// session id or the beginning of an encrypted pre_master_secret.
@@ -130,7 +133,7 @@ func (k *Keys) add(id [32]byte, label keyLabel, secret []byte) bool {
 	if k.young[id] == nil {
 		cost += overhead
 	}
-	if k.size+cost > maxKeyBytes/2 {
+	if k.size+cost > k.limit()/2 {
 		for _, s := range k.old {
 			for range s.all() {
 				k.stats.Dropped++
@@ -143,6 +146,13 @@ func (k *Keys) add(id [32]byte, label keyLabel, secret []byte) bool {
 	k.young[id] = append(append(k.young[id], byte(label), byte(len(secret)>>8), byte(len(secret))), secret...)
 	k.version++
 	return true
+}
+
+func (k *Keys) limit() int {
+	if k.Limit > 0 {
+		return k.Limit
+	}
+	return maxKeyBytes
 }
 
 // find returns the secrets of one kind that logs give for an id, in their

@@ -106,7 +106,15 @@ func TestKeyLogGrows(t *testing.T) {
 }
 
 func TestKeysBounded(t *testing.T) {
+	for _, limit := range []int{0, 1 << 20} {
+		keysBounded(t, limit)
+	}
+}
+
+func keysBounded(t *testing.T, limit int) {
+	t.Helper()
 	k := NewKeys()
+	k.Limit = limit
 	l := k.Log()
 	for i := range maxCandidates + 5 {
 		fmt.Fprintf(l, "CLIENT_RANDOM %s %096x\n", random1, i)
@@ -114,7 +122,10 @@ func TestKeysBounded(t *testing.T) {
 	if got := len(k.find(keyID(random1), keyMaster)); got != maxCandidates || k.Stats().Dropped != 5 {
 		t.Errorf("%d candidates, %+v", got, k.Stats())
 	}
-	const many = 600_000
+	many := 600_000
+	if limit > 0 {
+		many = limit / 64
+	}
 	line := []byte("CLIENT_RANDOM " + random1 + " " + secret2 + "\n")
 	for i := range many {
 		copy(line[14:], fmt.Sprintf("%08x", i))
@@ -126,10 +137,10 @@ func TestKeysBounded(t *testing.T) {
 			held += 96 + len(s)
 		}
 	}
-	if held > maxKeyBytes {
-		t.Errorf("%d bytes held", held)
+	if held > k.limit() || held < k.limit()/4 {
+		t.Errorf("limit %d: %d bytes held", limit, held)
 	}
-	if s := k.Stats(); s.Dropped == 5 || s.Secrets != many+maxCandidates {
+	if s := k.Stats(); s.Dropped == 5 || s.Secrets != int64(many)+maxCandidates {
 		t.Errorf("%+v", s)
 	}
 	if found(k, string(line[14:14+64]), keyMaster) == "" {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"whoasked/capture"
 	"whoasked/config"
@@ -15,8 +16,36 @@ import (
 // keyLogs is what opens sealed handshakes: key logs in files, and those in
 // captures.
 type keyLogs struct {
-	keys  *parse.Keys
-	files []*keyLogFile
+	keys    *parse.Keys
+	files   []*keyLogFile
+	lasting bool      // see last
+	looked  time.Time // when follow last looked at the files
+}
+
+const (
+	// lastingKeyBytes bounds the memory of secrets in a run without an end, where
+	// they are of use only around the time of their connection: some 15,000
+	// connections at least.
+	lastingKeyBytes = 8 << 20
+	// keysEvery is how often a key log is looked at while packets come: programs
+	// write a secret just before they use it.
+	keysEvery = 20 * time.Millisecond
+)
+
+// last has secrets kept as a run without an end needs them: records wait a little
+// for those still to be written, and old ones are forgotten.
+func (k *keyLogs) last() {
+	k.lasting, k.keys.Limit = true, lastingKeyBytes
+	k.keys.Growing = len(k.files) > 0
+}
+
+// follow reads what was written to the files, if it has not done so just before or
+// it is the last chance.
+func (k *keyLogs) follow(now time.Time, last bool) {
+	if k != nil && len(k.files) > 0 && (last || now.Sub(k.looked) >= keysEvery) {
+		k.looked = now
+		_ = k.update() // a log that is gone for a while may come back
+	}
 }
 
 // openKeyLogs reads the key logs that the settings name.
@@ -138,11 +167,14 @@ func (k *keyLogs) notes(opened, failed int64) []capture.Note {
 		})
 	}
 	if s.Dropped > 0 {
-		out = append(out, capture.Note{
+		n := capture.Note{
 			Kind: "keys-dropped", Count: s.Dropped,
 			Text: fmt.Sprintf("%s went beyond what is kept at one time", count(s.Dropped, "TLS secret")),
-			Hint: "cut the key log down to the time of the capture",
-		})
+		}
+		if !k.lasting {
+			n.Hint = "cut the key log down to the time of the capture"
+		}
+		out = append(out, n)
 	}
 	return out
 }

@@ -173,6 +173,7 @@ func (r *watchRun) open(name string) (done func(), err error) {
 		done()
 		return nil, err
 	}
+	keys.last()
 	hintKeyLog(r.config, r.terminal)
 	r.watching = newWatching(name, parse.NewParser(parse.Options{Fingerprints: r.config.Format == "json", Keys: keys.keys}), w)
 	r.watching.keys, r.watching.flushed = keys, r.flush

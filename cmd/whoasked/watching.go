@@ -60,8 +60,9 @@ type watched struct {
 	left    bool               // out, by the filter
 	skipped [2]bool
 	settled bool
-	records int   // on the tapes when last looked at
-	drops   int64 // of the source when its latest chunk came
+	records int       // on the tapes when last looked at
+	drops   int64     // of the source when its latest chunk came
+	came    time.Time // when that was, by our clock
 }
 
 func newWatching(name string, p *parse.Parser, out report.Writer) *watching {
@@ -98,9 +99,11 @@ func (w *watching) chunk(ch *parse.Chunk) {
 		w.conns[ch.Conn] = c
 		w.told.open++
 	}
+	c.came = w.came
 	if w.drops != nil {
 		c.drops = w.drops()
 	}
+	w.keys.follow(w.came, ch.End != parse.Open && c.conn.Handshake().Unsealing)
 	events := c.conn.Feed(*ch)
 	w.told.notes(events)
 	h := c.conn.Handshake()
@@ -320,7 +323,7 @@ func (w *watching) tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()
-	_ = w.keys.update() // a log that is gone for a while may come back
+	w.keys.follow(time.Now(), false)
 	for c := range w.waiting {
 		if c.since.IsZero() {
 			w.silent(c, now)
@@ -355,8 +358,8 @@ func (w *watching) silent(c *watched, now time.Time) {
 	if now.Sub(h.Last) < silence || h.Sides[0].Hidden+h.Sides[1].Hidden > 0 {
 		return
 	}
-	if w.drops != nil && w.drops() != c.drops {
-		return // what is missing may be the client's answer
+	if w.drops != nil && (w.drops() != c.drops || time.Since(c.came) < silence) {
+		return // what is missing may be the client's answer; or the clock was set
 	}
 	h.Last = now
 	if v := w.bench.Judge(&h); v.Asked == attribute.Yes && v.Reply == attribute.ReplyStalled {
