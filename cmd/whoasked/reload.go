@@ -27,6 +27,12 @@ func (r *watchRun) reload() {
 		}
 	}
 	loaded, err := r.load()
+	if err != nil && r.settingsFile == "" && notPermitted(err) {
+		// There was no file at the start, and without privileges it cannot be seen
+		// whether there is one by now.
+		r.terminal.note("there is no settings file to be read again")
+		return
+	}
 	if err == nil && r.reconfigure != nil {
 		err = r.reconfigure(&loaded.Config)
 	}
@@ -54,11 +60,14 @@ func (r *watchRun) reload() {
 // refuse says that the settings stay, and why; missing privileges may be a reason.
 func (r *watchRun) refuse(err error) {
 	r.terminal.fail(errors.New("the settings stay as they are, because they cannot be read again"))
-	if strings.Contains(err.Error(), fs.ErrPermission.Error()) { // config tells it as text
+	if notPermitted(err) {
 		err = withHint(err, "privileges were given up at the start: let the user that it became read the file, or restart")
 	}
 	r.terminal.fail(err)
 }
+
+// notPermitted is about errors of config, which tells them as text.
+func notPermitted(err error) bool { return strings.Contains(err.Error(), fs.ErrPermission.Error()) }
 
 // takeRestart lists the settings that differ and are not reloadable.
 func takeRestart(before, now []config.Setting) []string {

@@ -5,7 +5,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -241,6 +243,24 @@ func TestReloadOfRelay(t *testing.T) {
 	s.says("could go anywhere")
 	if got := ask(); !strings.Contains(got, " 200 ") {
 		t.Errorf("with the old settings: %q", got)
+	}
+}
+
+// TestReloadWithoutFile: without privileges it cannot be seen whether there is a
+// settings file. If there was none, that is no trouble; else it is.
+func TestReloadWithoutFile(t *testing.T) {
+	for file, want := range map[string]string{"": "note: there is no settings file to be read again", "some.yaml": "error: the settings stay as they are"} {
+		var said bytes.Buffer
+		r := &watchRun{
+			terminal: &terminal{err: &said}, settingsFile: file,
+			load: func() (*config.Loaded, error) {
+				return nil, fmt.Errorf("cannot read the settings file: %v", fs.ErrPermission)
+			},
+		}
+		r.reload()
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("file %q: said %q, want %q", file, said.String(), want)
+		}
 	}
 }
 
