@@ -33,6 +33,7 @@ type session struct {
 	midstream bool
 	seen      int64
 	told      int64
+	epoch     uint8       // as of a flow
 	radius    radiusNames // RADIUS
 	// names are the latest ones of the connection, to tell the next one on the
 	// same flow from it.
@@ -165,7 +166,7 @@ func (t *Tracker) openSession(p parse.Proto, s *session, tuple Tuple) *session {
 		t.stats.Evicted++
 		t.endSession(t.sessions.least, t.sessions.least.seen, parse.Evicted)
 	}
-	s.conn = t.newNumber()
+	s.conn, s.epoch = t.newNumber(), t.epoch
 	pf := &t.flows[s.conn]
 	*pf = parse.Flow{Proto: p, Addrs: [2]netip.AddrPort{tuple.SrcAddr(), tuple.DstAddr()}}
 	if tuple.Via != 0 && t.viaName != nil {
@@ -197,7 +198,7 @@ func (t *Tracker) tellSession(s *session, at int64, ch parse.Chunk) {
 	}
 	s.told = at
 	ch.Conn, ch.Flow, ch.Midstream = s.conn, t.flows[s.conn], s.midstream
-	ch.Time = time.Unix(0, at).UTC()
+	ch.Time = time.Unix(0, at-t.skew(s.epoch)).UTC()
 	t.stopped = !t.emit(ch)
 }
 

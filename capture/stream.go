@@ -85,9 +85,10 @@ type stream struct {
 	closeAt int64  // when FIN or RST was captured
 	waitSeg uint16 // flow.segs at waitAt
 	flags   uint16
-	strays  uint8  // in a row
-	claims  uint8  // segments that carried peerAck or more, at most 2
-	passed  uint16 // KiB passed over since it is skipped, up to bulk
+	strays  uint8 // in a row
+	claims  uint8 // segments that carried peerAck or more, at most 2
+	passed  uint8 // KiB passed over since it is skipped, up to bulk
+	epoch   uint8 // in which the connection began; see Tracker.Shift
 }
 
 func (s *stream) is(f uint16) bool { return s.flags&f != 0 }

@@ -58,6 +58,7 @@ type Tracker struct {
 	ids     []int32      // of flow, likewise
 	numbers []int        // not in use
 
+	clocks
 	now   int64 // time of the latest segment
 	swept int64 // when waiting and idle flows were last looked at
 	// tick advances with every segment, and by lazy in a second: a flow is put at
@@ -313,7 +314,7 @@ func (t *Tracker) tell(f *flow, d int, at int64, ch parse.Chunk) {
 	ch.Flow = t.flows[f.conn]
 	ch.From = parse.Side(d) ^ parse.Side(f.opener)
 	ch.Midstream = f.midstream
-	ch.Time = time.Unix(0, at).UTC()
+	ch.Time = time.Unix(0, at-t.skew(s.epoch)).UTC()
 	if s.first != none && len(ch.Data) > 0 {
 		ch.Opening = t.introduce(s)
 	}

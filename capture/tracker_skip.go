@@ -48,7 +48,7 @@ func (t *Tracker) pass(f *flow, d int, end uint32) {
 		return
 	}
 	// Rounded up, as a source that keeps segments makes gaps of any size.
-	a.passed = uint16(min(uint32(a.passed)+(n+1023)>>10, bulk))
+	a.passed = uint8(min(uint32(a.passed)+(n+1023)>>10, bulk))
 	if a.passed == bulk {
 		t.keepAway(f, d)
 		if b := &f.dirs[1-d]; b.is(skipped) && b.passed < bulk {

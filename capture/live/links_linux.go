@@ -51,7 +51,7 @@ func (l *links) close() {
 // read hands over all changes there are. One that the kernel had no room for is
 // missed; the next tells the state as well.
 func (l *links) read(use func(link)) {
-	for {
+	for l != nil {
 		n, from, err := unix.Recvfrom(l.socket, l.buf, 0)
 		if err == unix.EINTR || err == unix.ENOBUFS {
 			continue

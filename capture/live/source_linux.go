@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +25,10 @@ type Source struct {
 	kernel  *withheld // nil where the filter is classic BPF
 	decoder *capture.Decoder
 	tracker *capture.Tracker
+	seg     capture.Segment // of the packet at hand
 
+	clock   *clock
+	step    int64 // by which the clock was set last
 	latest  int64 // time of the latest packet
 	counted time.Time
 	bytes   int64
@@ -43,7 +43,7 @@ var _ capture.Source = (*Source)(nil)
 // Open opens the interfaces; capturing begins at once. Afterwards the Source
 // takes no privilege.
 func Open(o Options) (*Source, error) {
-	s := &Source{opts: o.withDefaults(), decoder: capture.NewDecoder(), wake: -1}
+	s := &Source{opts: o.withDefaults(), decoder: capture.NewDecoder(), clock: newClock(), wake: -1}
 	s.stats.Store(&Stats{})
 	if err := s.open(); err != nil {
 		s.close()
@@ -85,78 +85,6 @@ func (s *Source) open() error {
 		}
 	}
 	return nil
-}
-
-// linkOf looks an interface up.
-func linkOf(name string) (link, error) {
-	if name == Any {
-		return link{name: name}, nil
-	}
-	i, err := net.InterfaceByName(name)
-	if err == nil {
-		return link{index: i.Index, name: i.Name, mtu: i.MTU, up: i.Flags&net.FlagUp != 0}, nil
-	}
-	var names []string
-	all, _ := net.Interfaces() // none if it fails
-	for _, i := range all {
-		names = append(names, i.Name)
-	}
-	slices.Sort(names)
-	return link{}, &NoInterfaceError{Name: name, There: names}
-}
-
-// NoInterfaceError says that an interface does not exist, and which do.
-type NoInterfaceError struct {
-	Name  string
-	There []string
-}
-
-func (e *NoInterfaceError) Error() string { return "there is no interface " + e.Name }
-
-// Hint says what to do.
-func (e *NoInterfaceError) Hint() string {
-	return "there are: " + strings.Join(append(e.There, Any), ", ")
-}
-
-// filter puts the filter on all sockets, which do not capture yet.
-func (s *Source) filter() error {
-	ops := filterProgram(&s.opts.Narrow)
-	if !s.opts.PlainFilter {
-		var err error
-		if s.kernel, err = extended(ops, s.opts.SnapLength); err == nil {
-			for _, r := range s.rings {
-				if err = unix.SetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, s.kernel.program.FD()); err != nil {
-					break
-				}
-			}
-		}
-		if err == nil {
-			return nil
-		}
-		s.kernel.close()
-		s.kernel = nil
-		s.opts.Log("filter", "no eBPF filter, so that bulk data is read though it is not needed: "+firstLine(err))
-	}
-	raw, err := classic(ops, s.opts.SnapLength)
-	if err != nil {
-		return fmt.Errorf("the filter is too long for classic BPF: %w", err)
-	}
-	code := make([]unix.SockFilter, len(raw))
-	for i, r := range raw {
-		code[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
-	}
-	prog := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
-	for _, r := range s.rings {
-		if err := unix.SetsockoptSockFprog(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
-			return fmt.Errorf("set the filter: %w", err)
-		}
-	}
-	return nil
-}
-
-func firstLine(err error) string {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	return text
 }
 
 // ViaName is [capture.Decoder.ViaName].
@@ -222,32 +150,59 @@ func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 
 var errStopped = errors.New("the consumer stopped")
 
+// packet takes a packet, and returns false once the consumer stopped.
+func (s *Source) packet(p *Packet) bool {
+	if far(p.Time, s.latest) {
+		s.checkClock()
+		if far(p.Time, s.latest) && !far(p.Time+s.step, s.latest) {
+			p.Time += s.step // it was stamped just before
+		}
+	}
+	s.latest = p.Time
+	s.bytes += int64(p.WireLen)
+	out := s.decoder.Decode(p.Link, p.Data, p.WireLen, &s.seg)
+	if out == capture.EAPOL {
+		return s.tracker.EAPOL(p.Time, &s.seg)
+	}
+	if out != capture.TCP && out != capture.UDP || !s.opts.Narrow.Keeps(&s.seg.Tuple) {
+		return true
+	}
+	if s.opts.Tap != nil {
+		s.opts.Tap(p, &s.seg)
+	}
+	if out == capture.UDP {
+		return s.tracker.Datagram(p.Time, &s.seg)
+	}
+	return s.tracker.Segment(p.Time, &s.seg)
+}
+
+// checkClock has connections live through it if the clock was set.
+func (s *Source) checkClock() {
+	by := s.clock.set()
+	if by == 0 {
+		return
+	}
+	word := " forward"
+	if by < 0 {
+		word = " back"
+	}
+	s.opts.Log("clock", "the clock of this machine was set"+word+" by "+time.Duration(max(by, -by)).Round(time.Millisecond).String())
+	s.step = by
+	s.tracker.Shift(by)
+	if s.latest != 0 {
+		s.latest += by
+	}
+}
+
 // run reads blocks in the order of their first packets until ctx is done or the
 // consumer stops.
 func (s *Source) run(ctx context.Context) error {
-	var seg capture.Segment
-	use := func(p *Packet) bool {
-		s.latest = p.Time
-		s.bytes += int64(p.WireLen)
-		out := s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg)
-		if out == capture.EAPOL {
-			return s.tracker.EAPOL(p.Time, &seg)
-		}
-		if out != capture.TCP && out != capture.UDP || !s.opts.Narrow.Keeps(&seg.Tuple) {
-			return true
-		}
-		if s.opts.Tap != nil {
-			s.opts.Tap(p, &seg)
-		}
-		if out == capture.UDP {
-			return s.tracker.Datagram(p.Time, &seg)
-		}
-		return s.tracker.Segment(p.Time, &seg)
-	}
+	use := s.packet
 	for ctx.Err() == nil {
 		first, _ := s.first()
 		if time.Since(s.counted) >= countEvery {
 			s.count()
+			s.links.read(s.changed) // which waiting does, where there is time for that
 		}
 		if first != nil {
 			if !first.read(use) {
@@ -297,8 +252,10 @@ func (s *Source) drain(use func(*Packet) bool) error {
 // quiet moves the clock on while there are no packets: up to where none can be
 // on its way any more.
 func (s *Source) quiet() bool {
-	now := time.Now().Add(-3 * retireAfter).UnixNano()
-	if now < s.latest && s.latest-now < int64(time.Second) {
+	s.checkClock()
+	day, _ := s.clock.read()
+	now := day - int64(3*retireAfter)
+	if now < s.latest && s.latest-now < leastStep {
 		return true // beyond that the clock was set back
 	}
 	s.latest = now
@@ -319,7 +276,7 @@ func (s *Source) wait() error {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	if fds[1].Revents != 0 {
-		s.links.read(func(l link) { s.changed(&l) })
+		s.links.read(s.changed)
 	}
 	for i, r := range s.rings {
 		if fds[2+i].Revents&unix.POLLERR == 0 {
@@ -333,43 +290,4 @@ func (s *Source) wait() error {
 		}
 	}
 	return nil
-}
-
-// changed takes note of a change of an interface.
-func (s *Source) changed(l *link) {
-	for _, r := range s.rings {
-		switch {
-		case r.index == 0: // any
-		case l.index == r.index && l.gone:
-			s.opts.Log("interface", r.name+" is gone; it is captured again once it is back")
-			r.index = -1
-		case l.index == r.index:
-			s.described(r, l)
-		case r.index < 0 && l.name == r.name && !l.gone:
-			if err := r.rebind(l.index, s.opts.Promiscuous); err != nil {
-				r.index = -1
-				s.opts.Log("interface", r.name+" is back, but cannot be captured: "+err.Error())
-				continue
-			}
-			s.opts.Log("interface", r.name+" is back")
-			s.described(r, l)
-		}
-	}
-}
-
-// described compares an interface with what was known of it.
-func (s *Source) described(r *ring, l *link) {
-	if l.name != "" && l.name != r.name {
-		s.opts.Log("interface", r.name+" is now called "+l.name)
-		r.name = l.name
-	}
-	if r.state.index == l.index {
-		if was := r.state; was.up != l.up {
-			word := map[bool]string{true: " is up", false: " is down"}
-			s.opts.Log("interface", r.name+word[l.up])
-		} else if was.mtu != l.mtu && l.mtu != 0 && was.mtu != 0 {
-			s.opts.Log("interface", fmt.Sprintf("%s has an MTU of %d bytes now, %d before", r.name, l.mtu, was.mtu))
-		}
-	}
-	r.state = *l
 }
