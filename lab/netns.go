@@ -49,13 +49,21 @@ func NewNet(t testing.TB) *Net {
 		}
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns.Name).Run() })
 	}
-	ip(t, "link", "add", Device, "netns", n.Client.Name, "type", "veth", "peer", "name", Device, "netns", n.Server.Name)
 	for _, ns := range ends {
 		ip(t, "-n", ns.Name, "link", "set", "lo", "up")
+	}
+	n.connect(t)
+	return n
+}
+
+// connect lays the link between the namespaces.
+func (n *Net) connect(t testing.TB) {
+	t.Helper()
+	ip(t, "link", "add", Device, "netns", n.Client.Name, "type", "veth", "peer", "name", Device, "netns", n.Server.Name)
+	for _, ns := range []Namespace{n.Client, n.Server} {
 		ip(t, "-n", ns.Name, "addr", "add", ns.Addr.String()+"/24", "dev", Device)
 		ip(t, "-n", ns.Name, "link", "set", Device, "up")
 	}
-	return n
 }
 
 func ip(t testing.TB, args ...string) {

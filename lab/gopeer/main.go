@@ -8,6 +8,7 @@
 //	gopeer quic-serve ADDRESS PKI IDENTITY CLIENTCA v1|v2 none|optional|required[+retry]
 //	gopeer quic-dial ADDRESS PKI IDENTITY KEYLOG SNI v1|v2
 //	gopeer flood ADDRESS SNI,SNI... CONNECTIONS WORKERS PAGES
+//	gopeer churn ADDRESS PKI KEYLOG RATE PORT[=IDENTITY]...
 package main
 
 import (
@@ -32,8 +33,10 @@ func main() {
 		err = quicDial(os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6], os.Args[7])
 	case len(os.Args) == 7 && os.Args[1] == "flood":
 		err = flood(os.Args[2], os.Args[3], os.Args[4:])
+	case len(os.Args) > 6 && os.Args[1] == "churn":
+		err = churn(os.Args[2], os.Args[3], os.Args[4], os.Args[5:], os.Stdin, os.Stdout)
 	default:
-		err = fmt.Errorf("usage: gopeer serve|dial|proxy|mysql|quic-serve|quic-dial|flood …")
+		err = fmt.Errorf("usage: gopeer serve|dial|proxy|mysql|quic-serve|quic-dial|flood|churn …")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gopeer:", err)
