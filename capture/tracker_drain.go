@@ -94,13 +94,13 @@ func (t *Tracker) finish(f *flow, at int64, end parse.End) {
 	if f.state == closed {
 		return
 	}
-	if f.conn != none {
-		switch end {
-		case parse.Evicted:
-			t.stats.Evicted++
-		case parse.Reused:
-			t.stats.Reused++
-		}
+	switch {
+	case f.conn != none && end == parse.Evicted:
+		t.stats.Evicted++
+	case f.conn != none && end == parse.Reused:
+		t.stats.Reused++
+	case end == parse.Evicted:
+		t.stats.HalfOpen++
 	}
 	t.end(f, int(f.opener), at, parse.Chunk{End: end})
 }

@@ -69,6 +69,9 @@ func TestTrackerScan(t *testing.T) {
 	if n := trk.Stats().Evicted; n != 0 {
 		t.Errorf("%d connections evicted", n)
 	}
+	if n := trk.Stats().HalfOpen; n < 10000-100 || n > 10000 {
+		t.Errorf("%d of 10000 half-open connections are said to be given up, at most 100 can be there", n)
+	}
 	checkSound(t, trk)
 }
 

@@ -10,6 +10,7 @@ type TrackerStats struct {
 	OneSided      int64 // of these, ended with only one direction captured
 	Reused        int64 // of these, ended by another one between the same ports
 	Evicted       int64 // given up to stay within Limits.Flows
+	HalfOpen      int64 // flows that had carried nothing, given up for the same reason
 	Datagrams     int64 // all that were given
 	Sessions      int64 // connections made of datagrams
 	Unfollowed    int64 // datagrams of QUIC's port that belong to no connection with a recognisable beginning
@@ -37,6 +38,11 @@ func (t *Tracker) Notes() []Note {
 			Kind: "evicted-flows", Count: s.Evicted,
 			Text: fmt.Sprintf("%d connections were given up while open, because more than %d were open at once", s.Evicted, t.limits.Flows),
 			Hint: "raise limits.flows, or capture with a narrower filter",
+		},
+		{
+			Kind: "evicted-half-open", Count: s.HalfOpen,
+			Text: fmt.Sprintf("%d connections that had carried nothing yet were given up, because more than %d were followed at once", s.HalfOpen, t.limits.Flows),
+			Hint: "a flood of SYNs or a port scan: connections that carry something are kept rather than these",
 		},
 		{
 			Kind: "full-buffers", Count: s.LimitGaps,

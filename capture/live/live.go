@@ -45,8 +45,10 @@ type Options struct {
 const (
 	defaultRing = 16 << 20
 	defaultSnap = 256 << 10
-	// retireAfter is how long the kernel may keep a block that is not full.
-	retireAfter = 10 * time.Millisecond
+	// retireAfter is how long the kernel may keep a block that is not full. On a
+	// quiet wire that is how fast blocks are used up: the default ring has 128 of
+	// them, so that a busy machine may leave us waiting for two seconds.
+	retireAfter = 16 * time.Millisecond
 	// While no packet comes the source looks at its clock every tick, or every
 	// shortTick if something is kept back in the hope of more packets.
 	tick      = 200 * time.Millisecond

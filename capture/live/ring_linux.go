@@ -13,7 +13,7 @@ import (
 // Sizes of a ring, in bytes. A block holds the largest packet: 64 KiB, or 512
 // KiB where IPv6 jumbograms are put together (BIG TCP), which are then cut.
 const (
-	blockSize = 256 << 10
+	blockSize = 128 << 10
 	frameSize = 2 << 10 // only a unit of account in TPACKET_V3
 	// headroom is what the kernel leaves free in front of each packet, for the
 	// link header that is written there.

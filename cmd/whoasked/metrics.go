@@ -115,6 +115,7 @@ func liveRows() []row {
 		of("whoasked_withheld_packets_total", "Packets left to the kernel, as no answer needed them.", func(s *live.Stats) int64 { return s.Kept }),
 		of("whoasked_withheld_bytes_total", "Bytes of these packets.", func(s *live.Stats) int64 { return s.KeptBytes }),
 		of("whoasked_connections_evicted_total", "Connections given up while open, because too many were.", func(s *live.Stats) int64 { return s.Tracked.Evicted }),
+		of("whoasked_half_open_evicted_total", "Connections given up that had carried nothing, because too many were followed.", func(s *live.Stats) int64 { return s.Tracked.HalfOpen }),
 		of("whoasked_lost_bytes_total", "Bytes that are missing from connections.", func(s *live.Stats) int64 { return s.Tracked.LostBytes }),
 		of("whoasked_full_buffers_total", "Times that bytes behind a gap were handed over early, because there were too many.", func(s *live.Stats) int64 { return s.Tracked.LimitGaps }),
 	}
