@@ -317,6 +317,9 @@ func (s *soak) complete(name string, got *Told, eps []Endpoint, visits []served,
 			excused++
 		}
 	}
+	// A machine that is too busy drops packets; each may cost an answer, and is
+	// counted.
+	dropped := int(got.Notes["dropped-packets"])
 	wrong, missed := 0, 0
 	for key, n := range want {
 		missing := n - got.Connections[key]
@@ -324,14 +327,17 @@ func (s *soak) complete(name string, got *Told, eps []Endpoint, visits []served,
 			continue
 		}
 		missed += missing
-		if missing > may[key] {
+		if beyond := missing - may[key]; beyond > 0 {
+			if dropped -= beyond; dropped >= 0 {
+				continue
+			}
 			if wrong++; wrong <= 10 {
 				s.t.Errorf("%s: %s: told %d times, %d connections were answered", name, key, got.Connections[key], n)
 			}
 		}
 	}
 	s.t.Logf("%s: %d connections answered, %d of them during a change, of which %d are not told; %d lines, basis %v, notes %v", name, len(visits), excused, missed, got.Lines, got.Basis, got.Notes)
-	if len(visits) == 0 || wrong > 0 || got.Notes["dropped-packets"] > 0 {
+	if len(visits) == 0 || wrong > 0 {
 		s.t.Errorf("%s: %d of %d wrong", name, wrong, len(visits))
 	}
 }

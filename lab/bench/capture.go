@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -63,58 +61,17 @@ func (b *bench) profiles() []traffic.Profile {
 func (b *bench) makeOnly(name string) error {
 	for _, p := range b.profiles() {
 		if fileName(p) == name {
-			return makeCapture(filepath.Join(b.dir, name+".pcap"), p)
+			_, err := traffic.Make(filepath.Join(b.dir, name+".pcap"), p)
+			return err
 		}
 	}
 	return fmt.Errorf("no capture is called %q", name)
 }
 
-// makeCapture writes the packets, then the truth about them, so that a truth
-// never stands beside an unfinished capture.
-func makeCapture(path string, p traffic.Profile) (err error) {
-	recs, err := traffic.Record()
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(truthPath(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	truth, err := traffic.Write(f, p, recs)
-	if err != nil {
-		return err
-	}
-	b, err := json.MarshalIndent(truth, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(truthPath(path), b, 0o644)
-}
-
-func truthPath(path string) string { return path + ".truth.json" }
-
-// load reads the truth about a capture; it fails unless the file is complete
-// and made for p by this version of the generator.
-func (c *capture) load(p traffic.Profile) error {
-	b, err := os.ReadFile(truthPath(c.Path))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, &c.Truth); err != nil {
-		return err
-	}
-	st, err := os.Stat(c.Path)
-	if err != nil {
-		return err
-	}
-	if c.Truth.Profile != p || c.Truth.Generator != traffic.Generator || st.Size() != c.Truth.Bytes {
-		return fmt.Errorf("%s was made for something else", c.Path)
-	}
-	return nil
+// load reads the truth about a capture that is there.
+func (c *capture) load(p traffic.Profile) (err error) {
+	c.Truth, err = traffic.Load(c.Path, p)
+	return err
 }
 
 // warm reads a file into the page cache.

@@ -69,7 +69,7 @@ func TestShort(t *testing.T) {
 	dir := t.TempDir()
 	// Made here, as the test binary cannot be called again to make them.
 	for _, p := range []traffic.Profile{traffic.BulkProfile(shortScale), traffic.HandshakeProfile(shortScale), traffic.WrappedProfile(shortScale)} {
-		if err := makeCapture(filepath.Join(dir, fileName(p)+".pcap"), p); err != nil {
+		if _, err := traffic.Make(filepath.Join(dir, fileName(p)+".pcap"), p); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +95,7 @@ func TestShort(t *testing.T) {
 func TestReadLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "handshakes.pcap")
 	p := traffic.HandshakeProfile(shortScale)
-	if err := makeCapture(path, p); err != nil {
+	if _, err := traffic.Make(path, p); err != nil {
 		t.Fatal(err)
 	}
 	c := capture{Path: path}

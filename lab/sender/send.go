@@ -55,9 +55,13 @@ type wire interface{ write(frames [][]byte) error }
 func send(w wire, packets []packet, speed float64, syns int) (*sent, error) {
 	frames := make([][]byte, 0, batch)
 	room := make([][synLen]byte, batch)
-	done := &sent{}
+	done := &sent{times: make([]int64, 0, len(packets))}
 	start := time.Now()
 	flush := func() error {
+		now := time.Now().UnixNano()
+		for int64(len(done.times)) < done.Packets {
+			done.times = append(done.times, now)
+		}
 		err := w.write(frames)
 		frames = frames[:0]
 		return err
@@ -81,10 +85,10 @@ func send(w wire, packets []packet, speed float64, syns int) (*sent, error) {
 				time.Sleep(ahead)
 			}
 		}
+		done.Packets++
 		if err := put(p.frame); err != nil {
 			return nil, err
 		}
-		done.Packets++
 		for done.Syns < int64(syns)*int64(i+1)/int64(len(packets)) {
 			f := &room[len(frames)]
 			syn(f, uint32(done.Syns))

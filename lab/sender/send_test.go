@@ -93,6 +93,11 @@ func TestPace(t *testing.T) {
 	if err != nil || done.Seconds < 0.06 {
 		t.Errorf("%+v, %v", done, err)
 	}
+	for i, due := range []time.Duration{0, 20 * time.Millisecond, 60 * time.Millisecond} {
+		if after := time.Duration(done.times[i] - done.times[0]); len(done.times) != 3 || after < due-time.Millisecond {
+			t.Errorf("packet %d of %d is said to have been sent after %v, it is due after %v", i, len(done.times), after, due)
+		}
+	}
 }
 
 func TestLoad(t *testing.T) {

@@ -67,10 +67,11 @@ func (m *maker) pick() int {
 	return 0
 }
 
-// pickLasting chooses a scenario whose handshake succeeds.
-func (m *maker) pickLasting() int {
+// pickLasting chooses a scenario whose handshake succeeds, of a version unless
+// that is 0.
+func (m *maker) pickLasting(version uint16) int {
 	for {
-		if i := m.pick(); !m.recs[i].refused() {
+		if i := m.pick(); !m.recs[i].refused() && (version == 0 || m.recs[i].Version == version) {
 			return i
 		}
 	}
@@ -89,7 +90,9 @@ func (m *maker) tls(i, records int) *flow {
 		if n == rec.tail {
 			if records > 0 {
 				g.pace = bulkPace
-				g.write(m.transfer(rec, records))
+				for _, w := range m.transfer(rec, records) {
+					g.write(w)
+				}
 			}
 			g.delay = time.Duration(m.rng.Int64N(int64(2 * lingering)))
 		} else if n > 0 && w.from != rec.writes[n-1].from {
@@ -111,16 +114,19 @@ func (m *maker) hello(recorded []byte) []byte {
 }
 
 // transfer is a bulk transfer; one in four is an upload.
-func (m *maker) transfer(rec *Recording, records int) write {
+func (m *maker) transfer(rec *Recording, records int) (out []write) {
 	body := m.body13
 	if rec.Version < 0x0304 {
 		body = m.body12
 	}
-	w := write{from: server, data: body[:min(records, bodyRecords)*(len(body)/bodyRecords)]}
+	from := server
 	if m.rng.IntN(4) == 0 {
-		w.from = client
+		from = client
 	}
-	return w
+	for ; records > 0; records -= bodyRecords {
+		out = append(out, write{from: from, data: body[:min(records, bodyRecords)*(len(body)/bodyRecords)]})
+	}
+	return out
 }
 
 // plain returns a connection without TLS: HTTP or, one in three, a protocol

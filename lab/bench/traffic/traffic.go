@@ -12,6 +12,7 @@
 package traffic
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"time"
@@ -28,6 +29,8 @@ type Profile struct {
 	// Bulk counts TLS connections that go on with BulkRecords records of 16 KiB
 	// on average.
 	Bulk, BulkRecords int
+	// Version is the one of the bulk connections; 0 for any.
+	Version uint16
 	// Plain counts TCP connections without TLS, of about PlainBytes each.
 	Plain, PlainBytes int
 	// Datagrams counts UDP packets.
@@ -68,6 +71,22 @@ func BulkProfile(scale float64) Profile {
 func WrappedProfile(scale float64) Profile {
 	p := BulkProfile(scale)
 	p.Name, p.VNI = "bulk-vxlan", 800
+	return p
+}
+
+// FloodProfile is bulk data on ten TLS connections and nothing else, 1 GB at
+// scale 1.
+func FloodProfile(scale float64) Profile {
+	return Profile{
+		Name: "flood", Seed: 3, Duration: time.Second,
+		Bulk: 10, BulkRecords: times(6400, scale), Version: tls.VersionTLS13,
+	}
+}
+
+// FloodProfile12 is the same with TLS 1.2, where a request may always follow.
+func FloodProfile12(scale float64) Profile {
+	p := FloodProfile(scale)
+	p.Name, p.Version = "flood-tls12", tls.VersionTLS12
 	return p
 }
 

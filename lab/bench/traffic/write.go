@@ -112,7 +112,7 @@ func (m *mix) arrive(k kind, at time.Time) error {
 		f = m.tls(m.maker.pick(), 0)
 	case bulk:
 		n := m.profile.BulkRecords
-		f = m.tls(m.maker.pickLasting(), n/2+m.maker.rng.IntN(n+1))
+		f = m.tls(m.maker.pickLasting(m.profile.Version), n/2+m.maker.rng.IntN(n+1))
 	case plain:
 		f = m.maker.plain()
 		m.truth.Other++
