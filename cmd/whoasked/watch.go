@@ -64,6 +64,8 @@ func newWatch(t *terminal) *cobra.Command {
 			if !loaded.Given("format") {
 				loaded.Format = "log"
 			}
+			// What lives is small, so that little garbage would lie anyway.
+			collectAt(100)
 			run := newRun(cmd, loaded, t)
 			return run.run(cmd.Context(), len(args) == 1)
 		},

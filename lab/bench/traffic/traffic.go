@@ -74,6 +74,15 @@ func WrappedProfile(scale float64) Profile {
 	return p
 }
 
+// TransferProfile is what passes a gateway where most of it is downloads: 1 MB for
+// each TLS connection, on average.
+func TransferProfile(scale float64) Profile {
+	return Profile{
+		Name: "transfers", Seed: 4, Duration: stretch(100*time.Second, scale),
+		Short: times(600, scale), Bulk: times(600, scale), BulkRecords: 128,
+	}
+}
+
 // FloodProfile is bulk data on ten TLS connections and nothing else, 1 GB at
 // scale 1.
 func FloodProfile(scale float64) Profile {

@@ -19,42 +19,52 @@ func (b *bench) fail(format string, args ...any) {
 
 func percent(part, all int64) float64 { return 100 * float64(part) / float64(max(all, 1)) }
 
-// rate replays a mix at rising rates, the last as fast as it goes, to tcpdump and
+// rate replays mixes at rising rates, the last as fast as it goes, to tcpdump and
 // watch in turn.
 func (b *bench) rate(ctx context.Context) error {
-	path, truth, err := b.capture(traffic.BulkProfile(b.scale))
-	if err != nil {
-		return err
-	}
-	fmt.Printf("\n## rate\n\n%s\n\n", &truth)
-	fmt.Println("| rate | tool | packets/s | lost | CPU s | sender CPU s | answers |\n|---|---|---|---|---|---|---|")
-	for _, speed := range []float64{20, 40, 0} {
-		name := "as fast as it goes"
-		if speed > 0 {
-			name = fmt.Sprintf("%g ×", speed)
+	for _, p := range []traffic.Profile{traffic.TransferProfile(b.scale), traffic.BulkProfile(b.scale)} {
+		path, truth, err := b.capture(p)
+		if err != nil {
+			return err
 		}
-		var cpu [2]time.Duration
-		for range b.rounds {
-			dump, s, err := b.dumpOnce(ctx, path, speed)
-			if err != nil {
+		fmt.Printf("\n## rate: %s\n\n%s\n\n", p.Name, &truth)
+		fmt.Println("| replayed | tool | packets/s | lost | CPU s | CPU s of the sender | answers |\n|---|---|---|---|---|---|---|")
+		for _, speed := range []float64{10, 20, 0} {
+			if err := b.rateAt(ctx, path, &truth, speed); err != nil {
 				return err
 			}
-			lost, all := dump.lost()
-			fmt.Printf("| %s | tcpdump -w /dev/null | %.0f | %.2f %% | %.2f | %.2f | |\n", name, s.rate(), percent(lost, all), dump.cpu.Seconds(), s.CPU.Seconds())
-			w, t, s, err := b.watchOnce(ctx, path, speed, 0)
-			if err != nil {
-				return err
-			}
-			got := t.against(&truth)
-			fmt.Printf("| %s | watch | %.0f | %.2f %% | %.2f | %.2f | %v |\n", name, s.rate(), percent(t.notes["dropped-packets"], s.Packets), w.cpu.Seconds(), s.CPU.Seconds(), got)
-			if got.wrong > 0 {
-				b.fail("rate %s: %v", name, got)
-			}
-			cpu[0] += dump.cpu
-			cpu[1] += w.cpu
 		}
-		fmt.Printf("| %s | **watch ÷ tcpdump** | | | **%.2f** | | |\n", name, cpu[1].Seconds()/cpu[0].Seconds())
 	}
+	return nil
+}
+
+// rateAt is rate at one speed.
+func (b *bench) rateAt(ctx context.Context, path string, truth *traffic.Truth, speed float64) error {
+	name := "as fast as it goes"
+	if speed > 0 {
+		name = fmt.Sprintf("%g ×", speed)
+	}
+	var cpu [2]time.Duration
+	for range b.rounds {
+		dump, s, err := b.dumpOnce(ctx, path, speed)
+		if err != nil {
+			return err
+		}
+		lost, all := dump.lost()
+		fmt.Printf("| %s | tcpdump -w /dev/null | %.0f | %.2f %% | %.2f | %.2f | |\n", name, s.rate(), percent(lost, all), dump.cpu.Seconds(), s.CPU.Seconds())
+		w, t, s, err := b.watchOnce(ctx, path, speed, 0)
+		if err != nil {
+			return err
+		}
+		got := t.against(truth)
+		fmt.Printf("| %s | watch | %.0f | %.2f %% | %.2f | %.2f | %v |\n", name, s.rate(), percent(t.notes["dropped-packets"], s.Packets), w.cpu.Seconds(), s.CPU.Seconds(), got)
+		if got.wrong > 0 {
+			b.fail("rate %s: %v", name, got)
+		}
+		cpu[0] += dump.cpu
+		cpu[1] += w.cpu
+	}
+	fmt.Printf("| %s | watch ÷ tcpdump | | | %.2f | | |\n", name, cpu[1].Seconds()/cpu[0].Seconds())
 	return nil
 }
 
@@ -128,7 +138,7 @@ func (b *bench) mixed(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("\n## mixed\n\n%s\n\n", &truth)
-	const speed = 10
+	const speed = 5
 	pcap := b.dir + "/mixed-written.pcap"
 	dump, err := b.tcpdump(ctx, "-B", "262144", "-w", pcap)
 	if err != nil {
