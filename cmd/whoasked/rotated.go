@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -40,7 +42,8 @@ func (r *rotated) open() error {
 		Filename: r.name, MaxSize: int(r.conf.RotateSize >> 20), MaxBackups: r.conf.RotateKeep,
 		RotationInterval: r.conf.RotateAge, FileMode: 0o640, Compression: "gzip",
 	}
-	if _, err := f.Write(nil); err != nil { // opens it, to tell at once if that cannot be
+	// Opens it, to tell at once if that cannot be.
+	if _, err := f.Write(lineEnd(r.name)); err != nil {
 		_ = f.Close()
 		return fmt.Errorf("cannot write to %s: %w", r.name, err)
 	}
@@ -52,6 +55,24 @@ func (r *rotated) open() error {
 		_ = old.Close() // each line was written whole
 	}
 	return nil
+}
+
+// lineEnd is what ends the last line of a file whose writer was killed; nothing
+// where there is none to be ended.
+func lineEnd(name string) []byte {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	last := make([]byte, 1)
+	if n, err := f.Seek(-1, io.SeekEnd); err != nil || n < 0 {
+		return nil
+	}
+	if _, err := f.Read(last); err != nil || last[0] == '\n' {
+		return nil
+	}
+	return []byte{'\n'}
 }
 
 // Write implements [io.Writer]. What is written at once stays in one file.
