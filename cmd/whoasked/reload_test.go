@@ -172,6 +172,43 @@ func TestReloadOfWatch(t *testing.T) {
 	}
 }
 
+// TestSummary: SIGUSR1 has the counts so far written by a watch that goes on.
+func TestSummary(t *testing.T) {
+	p, dir := newPeers(t), t.TempDir()
+	log := filepath.Join(dir, "watch.jsonl")
+	cmd := exec.Command("whoasked", "watch", "--format", "json", "--output", log, "--keep-privileges", "-")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	startSpeaker(t, cmd)
+	for i, name := range []string{"a.contoso.test", "b.contoso.test"} {
+		b, err := p.pcap(nil, append(plain(i), "1.2/asked/none/"+name)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			b = b[24:]
+		}
+		if _, err := stdin.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, log, `"sni":"`+name+`"`)
+		if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, log, `{"kind":"asker","asked_by":"`+testServer.String()+`","sni":"`+name+`"`)
+	}
+	if err := stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 func hopNamed(name string) string {
 	return "hops: [{name: " + name + ", addresses: [\"" + testServer.String() + "\"]}]\n"
 }
