@@ -95,11 +95,11 @@ func probeTruth() (cases []probeCase, eps []Endpoint) {
 
 // probedLine is what a probe says of one kind of connection.
 type probedLine struct {
-	Version, ALPN, Demand, Because, When string
-	Resume, Later                        bool
-	Sent, Asked, Resumed, Failed         int
-	Reasons                              []struct{ Reason string }
-	Share                                []float64 `json:"share_95"`
+	SNI, Version, ALPN, Demand, Because, When string
+	Resume, Later                             bool
+	Sent, Asked, Resumed, Failed              int
+	Reasons                                   []struct{ Reason string }
+	Share                                     []float64 `json:"share_95"`
 }
 
 func (p *probedLine) says() string { return strings.TrimSpace(p.Demand + " " + p.When) }
@@ -153,6 +153,26 @@ func TestProbeTruth(t *testing.T) {
 	}
 	comparePeers(t, cases, said, peers)
 	t.Run("pool", func(t *testing.T) { checkPool(t, l.With(t), program) })
+	t.Run("names", func(t *testing.T) { checkNames(t, l.With(t), program) })
+}
+
+// checkNames: where the default server does not ask, the one name that does is
+// found in the settings; none of the others is told to.
+func checkNames(t *testing.T, l *Lab, program string) {
+	lines := l.probe(program, "names", "--each-name", "all", "--hops", "asks=asks.contoso.test", "--tls", "1.3", "--alpn", "http/1.1",
+		"--resume=false", "--later=false", fmt.Sprintf("https://%s:%d/", l.Net.Server.Addr, portFreeFirst+1))
+	tried := make(map[string]string)
+	for _, p := range lines {
+		tried[p.SNI] = p.says()
+		if want := pick(p.SNI == "asks.contoso.test", "required-by-http handshake", "not-requested"); p.says() != want {
+			t.Errorf("as %q it says %q, want %q", p.SNI, p.says(), want)
+		}
+	}
+	for _, name := range []string{"", "asks.contoso.test", "fabrikam.test"} { // the last is in the certificate
+		if tried[name] == "" {
+			t.Errorf("%q was not tried: %v", name, tried)
+		}
+	}
 }
 
 func (c *probeCase) serverName() string {

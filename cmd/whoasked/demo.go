@@ -50,6 +50,7 @@ client, the other behind the gateway. docs/seed-incident.md tells the story.`,
 			if !loaded.Given("hops") {
 				loaded.Hops = demoHops()
 			}
+			loaded.Confirm = false // who was recorded is nobody to connect to
 			return answer(cmd.Context(), &loaded.Config, t, []input{
 				bytesInput("client.pcap.gz", demoClient), bytesInput("appgw.pcap.gz", demoGateway),
 			})
