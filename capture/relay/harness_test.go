@@ -154,7 +154,7 @@ func (r *running) has(t testing.TB, kind Kind) *Trouble {
 // endedConn waits for n connections to end and returns the last of them.
 func (r *running) endedConn(t testing.TB, n int) *told {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		r.mu.Lock()
 		if len(r.ended) >= n {
 			c := r.ended[n-1]

@@ -70,7 +70,7 @@ func testTransparent(t *testing.T, way wayIn, connections int, seed uint64) {
 		atServer[i] = got
 		mu.Unlock()
 	})
-	r := start(t, way.way(server.String()), Options{Dial: Dial{Resolver: toServer(server)}, Limits: Limits{Rate: 1 << 20, Tap: 64 << 20}})
+	r := start(t, way.way(server.String()), Options{Dial: Dial{Resolver: toServer(server)}, Limits: Limits{Rate: 1 << 20, Tap: 1 << 30}})
 
 	atClient := make([]relaytest.Result, connections)
 	var clients sync.WaitGroup
