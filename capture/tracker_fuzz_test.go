@@ -112,6 +112,7 @@ func fuzzSegment(seg *Segment, in []byte) (wait int64) {
 	if in[0]&8 != 0 {
 		seg.Tuple = seg.Tuple.Reverse()
 	}
+	seg.Via = uint32(in[0] >> 6)
 	if in[1]&0x20 != 0 { // far away
 		seg.Seq += 1 << 30
 	}
@@ -168,6 +169,7 @@ func fuzzSeeds() [][]byte {
 		join(step(0, psh, 300, 900, 20, 1), step(0, psh, 250, 900, 50, 1), step(1, psh, 900, 320, 10, 100), step(0, ack, 320, 910, 0, 100)),
 		join(open, step(0, psh|many, 1000, 501, 255, 1), step(0, psh|many, 20000, 501, 255, 1), step(1, psh|many, 501, 30000, 255, 1)),
 		join(open, step(0, psh|0x40, 101, 501, 20, 1), step(0, psh|0x40, 121, 501, 40, 1), step(0, syn, 4000, 0, 5, 1), step(1, syn|ack, 7000, 4001, 0, 1)),
+		join(step(8, syn, 100, 0, 0, 1), step(17, syn|ack, 500, 101, 0, 1), step(8, psh, 101, 501, 20, 1), step(17, psh, 501, 121, 30, 1), step(9, ack, 531, 121, 0, 1)),
 		join(step(0, syn, 32760, 0, 0, 1), step(1, syn|ack, 32767, 32761, 0, 1), step(0, psh, 32780, 32768, 20, 1), step(0, psh, 32761, 32768, 19, 1)),
 	}
 }

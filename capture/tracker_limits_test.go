@@ -203,6 +203,9 @@ func checkSound(t *testing.T, trk *Tracker) {
 				t.Fatalf("flow %d with number %d and state %d in list %d", id, f.conn, f.state, s)
 			}
 			blocks += checkStreams(t, trk, f)
+			if back := f.backKey(); trk.find(&f.key) != f || f.ways != 0 && trk.find(&back) != f {
+				t.Fatalf("flow %d is not found", id)
+			}
 		}
 		if n != l.n {
 			t.Fatalf("list %d holds %d flows, not %d", s, n, l.n)
@@ -211,6 +214,20 @@ func checkSound(t *testing.T, trk *Tracker) {
 	}
 	if flows != trk.table.n || blocks != trk.pool.used {
 		t.Fatalf("%d flows in lists, %d in the table; %d blocks held, %d in use", flows, trk.table.n, blocks, trk.pool.used)
+	}
+	used := 0
+	for _, s := range trk.slots {
+		if s.id != none {
+			used++
+		}
+	}
+	if used != trk.n+trk.more || 2*used > len(trk.slots) {
+		t.Fatalf("%d slots of %d in use for %d flows, of which %d have two", used, len(trk.slots), trk.n, trk.more)
+	}
+	for k, id := range trk.tunnelled {
+		if f := trk.at(id); f.key.ends != k.ends || f.key.ports != k.ports || f.key.via == 0 || k.via != 0 {
+			t.Fatalf("flow %d by another key", id)
+		}
 	}
 	for id := trk.waiting.head; id != none; id = trk.at(id).waitNext {
 		if !trk.at(id).busy {
