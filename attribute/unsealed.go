@@ -186,10 +186,50 @@ func renegotiationUnsealed(v *view) finding {
 	if v.findOpened(v.server, true, parse.TypeServerHello) == nil {
 		return finding{}
 	}
-	if v.allOpened(v.server) {
+	if v.DTLS && v.flightsOpened() || !v.DTLS && v.allOpened(v.server) {
 		return finding{answer: No, text: "the connection was renegotiated, and no CertificateRequest is among the server's messages"}
 	}
 	return finding{}
+}
+
+// flightsOpened reports whether of every renegotiation over DTLS the server's
+// flight was opened, from ServerHello to ServerHelloDone or, with a session
+// resumed, Finished. message_seq tells of a message in between that was not
+// captured.
+func (v *view) flightsOpened() bool {
+	if v.Sides[v.server].Unopened > 0 || len(v.Handshake.Messages) >= parse.MaxMessages || len(v.Rounds) >= parse.MaxRounds {
+		return false
+	}
+	shown := 0 // what is left may be alerts
+	for _, r := range v.Rounds {
+		handshake := false
+		for _, rec := range r.Tape.Records {
+			if rec.Gap || r.Tape.Full {
+				return false
+			}
+			handshake = handshake || rec.Type == parse.HandshakeRecord
+		}
+		if handshake {
+			shown++
+		}
+	}
+	begun, whole, rounds := false, 0, 0
+	for _, m := range v.opened {
+		if m.From != v.server || m.Round == 0 {
+			continue
+		}
+		rounds = max(rounds, int(m.Round))
+		switch {
+		case m.Type == parse.TypeServerHello:
+			begun = true
+		case m.Gap:
+			begun = false
+		case begun && (m.Type == parse.TypeServerHelloDone || m.Type == parse.TypeFinished):
+			begun = false
+			whole++
+		}
+	}
+	return whole == rounds && shown <= whole
 }
 
 // postHandshakeUnsealed reads what came behind a TLS 1.3 handshake in which

@@ -8,7 +8,7 @@ import (
 // dtlsReader reads the records of one DTLS connection. Handshake messages are
 // put together and in order by their message_seq (RFC 6347 §4.2.2), which tells
 // exactly where one is missing, and read like those of TLS; of sealed records
-// the headers are booked.
+// the headers are booked, and with keys the contents are read.
 type dtlsReader struct {
 	c     *Conn
 	sides [2]dtlsSide
@@ -16,10 +16,9 @@ type dtlsReader struct {
 
 // dtlsSide is the state of one direction.
 type dtlsSide struct {
-	next    uint16        // message_seq that is due
-	last    HandshakeType // of the message handed over before
-	waiting []*dtlsMessage
-	size    int // bytes of their bodies
+	dtlsMessages              // in the clear
+	inside       dtlsMessages // of a handshake in the sealed connection; with keys
+	keyed        uint16       // the epoch whose keys the unsealing has
 
 	clear  replayWindow // of epoch 0
 	change *Record      // a ChangeCipherSpec in front of which records are missing
@@ -28,6 +27,15 @@ type dtlsSide struct {
 	windows      [2]replayWindow // of it and of the one before
 	finished     bool            // its first handshake record has passed
 	finishedSize int             // the length of that
+}
+
+// dtlsMessages puts the messages of one handshake from one side in order.
+type dtlsMessages struct {
+	next     uint16        // message_seq that is due
+	last     HandshakeType // of the message handed over before
+	waiting  []*dtlsMessage
+	size     int // bytes of their bodies
+	unsealed bool
 }
 
 // Bounds of the messages of one direction that wait to become whole or for one
@@ -92,7 +100,7 @@ func (r *dtlsReader) record(from Side, rec *dtlsRecord, n int) {
 				r.c.malformed(from, "a DTLS record with a fragment that is none")
 				break
 			}
-			r.fragment(from, &f)
+			r.fragment(from, &s.dtlsMessages, &f)
 			b = rest
 		}
 	case AlertRecord:
@@ -124,8 +132,7 @@ func (r *dtlsReader) changed(from Side, last bool) {
 }
 
 // fragment takes a piece of a message.
-func (r *dtlsReader) fragment(from Side, f *dtlsFragment) {
-	s := &r.sides[from]
+func (r *dtlsReader) fragment(from Side, s *dtlsMessages, f *dtlsFragment) {
 	if f.seq < s.next {
 		// A server that has kept no state may number from 0 again.
 		if f.seq != 0 || s.last != TypeHelloVerifyRequest || f.typ != TypeServerHello {
@@ -153,31 +160,33 @@ func (r *dtlsReader) fragment(from Side, f *dtlsFragment) {
 		r.c.malformed(from, "more fragments of DTLS messages than are kept")
 	}
 	for len(s.waiting) > 0 && s.waiting[0].seq == s.next && s.waiting[0].whole() {
-		r.deliver(from, false)
+		r.deliver(from, s, false)
 	}
 }
 
 // deliver hands the first message that waits over. gap says that one before it
 // is missing.
-func (r *dtlsReader) deliver(from Side, gap bool) {
-	c, d, s := r.c, &r.c.dirs[from], &r.sides[from]
+func (r *dtlsReader) deliver(from Side, s *dtlsMessages, gap bool) {
+	c, d := r.c, &r.c.dirs[from]
 	m := s.waiting[0]
 	s.waiting = slices.Delete(s.waiting, 0, 1)
 	s.size -= len(m.body) + m.held
 	s.next, s.last = m.seq+1, m.typ
 	now := c.now
 	c.now = m.at
-	c.emit(Event{Kind: EventMessage, From: from, Message: Message{
-		At: c.since(), From: from, Type: m.typ, Len: m.len, Gap: gap,
-	}})
+	msg := Message{At: c.since(), From: from, Type: m.typ, Len: m.len, Gap: gap, Unsealed: s.unsealed}
+	if s.unsealed {
+		msg.Round = c.un.round12(m.typ)
+	}
+	c.emit(Event{Kind: EventMessage, From: from, Message: msg})
 	switch {
 	case m.whole() && m.typ == TypeClientHello:
-		d.message(m.typ, false, withoutCookie(m.body))
+		d.message(m.typ, s.unsealed, withoutCookie(m.body))
 	case m.whole():
-		d.message(m.typ, false, m.body)
+		d.message(m.typ, s.unsealed, m.body)
 	case m.typ == TypeCertificateRequest:
 		c.emit(Event{Kind: EventCertificateRequest, From: from, Request: &CertificateRequest{
-			At: c.now, From: from, Malformed: "part of the message was not captured",
+			At: c.now, From: from, Unsealed: s.unsealed, Malformed: "part of the message was not captured",
 		}})
 	}
 	c.now = now
@@ -203,20 +212,25 @@ func withoutCookie(body []byte) []byte {
 // finish hands over what waits for messages that were not captured.
 func (r *dtlsReader) finish() {
 	for from := range r.sides {
-		s := &r.sides[from]
 		r.changed(Side(from), true) // before the messages are gone that show a gap
-		for len(s.waiting) > 0 {
-			if gap := s.waiting[0].seq != s.next; gap {
-				r.c.h.Sides[from].Hidden++
-				r.deliver(Side(from), true)
-			} else {
-				r.deliver(Side(from), false)
-			}
-		}
+		r.flush(Side(from), &r.sides[from].dtlsMessages)
+		r.flush(Side(from), &r.sides[from].inside)
 	}
 }
 
-// sealed books a record of an epoch behind the first. Its content stays closed.
+// flush hands over what waits of one handshake.
+func (r *dtlsReader) flush(from Side, s *dtlsMessages) {
+	for len(s.waiting) > 0 {
+		gap := s.waiting[0].seq != s.next
+		if gap {
+			r.c.h.Sides[from].Hidden++
+		}
+		r.deliver(from, s, gap)
+	}
+}
+
+// sealed books a record of an epoch behind the first, and reads it if there are
+// keys.
 func (r *dtlsReader) sealed(from Side, rec *dtlsRecord, n int) {
 	s, c := &r.sides[from], r.c
 	if rec.epoch > s.epoch {
@@ -254,6 +268,9 @@ func (r *dtlsReader) sealed(from Side, rec *dtlsRecord, n int) {
 		c.closeRound(from)
 	}
 	c.emit(Event{Kind: EventRecord, From: from, Record: out})
+	if c.un != nil && len(rec.body) == n {
+		r.unseal(from, rec)
+	}
 }
 
 // replayWindow is what of a sequence of numbers has been seen (RFC 6347

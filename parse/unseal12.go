@@ -35,8 +35,8 @@ func (c *Conn) hello(e *Event, body []byte) {
 	if k := c.p.opts.Keys; k == nil || k.version == 0 && !k.Growing {
 		return
 	}
-	if c.h.QUIC != nil || c.h.DTLS {
-		return // QUIC opens its packets by itself, DTLS none
+	if c.h.QUIC != nil {
+		return // it opens its packets by itself
 	}
 	if c.un == nil {
 		if e.Kind != EventClientHello {
@@ -52,10 +52,10 @@ func (c *Conn) hello(e *Event, body []byte) {
 	case EventClientHello:
 		u.next = hello12{client: e.ClientHello.Random}
 		u.origins = c.p.sessions.resumed(e.ClientHello.SessionID, offeredTicket(body))
-		u.script.begin(c.p, c.p.opts.Keys.premasters > 0, e.From, body)
+		u.script.begin(c.p, c.p.opts.Keys.premasters > 0 && !c.h.DTLS, e.From, body)
 	case EventServerHello:
 		sh := e.ServerHello
-		u.next.server, u.next.version, u.next.suite, u.next.etm, u.next.ems = sh.Random, sh.Version, sh.Cipher, sh.encryptThenMAC, sh.extendedMaster
+		u.next.server, u.next.version, u.next.suite, u.next.etm, u.next.ems = sh.Random, sh.Version.overTCP(), sh.Cipher, sh.encryptThenMAC, sh.extendedMaster
 		u.next.complete = !sh.compressed
 		if sh.Version.IsTLS13() {
 			u.script.begin(c.p, false, e.From, nil) // its secrets are others
