@@ -110,7 +110,11 @@ func sometimesCauses() []CauseRow {
 				t := &s.Traits
 				mixed := t.FirstAsked.Before(t.LastClear) && t.FirstClear.Before(t.LastAsked)
 				oneVersion := t.Asked12+t.Clear12 == 0 || t.Asked13+t.Clear13 == 0
-				return fmt.Sprintf("asked in %d and not asked in %d full handshakes, mixed in time", s.Asked, s.NotAsked),
+				text := fmt.Sprintf("asked in %d and not asked in %d full handshakes, mixed in time", s.Asked, s.NotAsked)
+				if sign := s.severalMachines(); sign != "" {
+					text += "; " + sign
+				}
+				return text,
 					s.Asked >= apart && s.NotAsked >= apart && mixed && oneVersion && !differ(t)
 			},
 			Because: "Behind one address there may be a pool: units of API Management, edge sites, a farm. A machine that missed a change goes on asking.",

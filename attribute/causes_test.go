@@ -260,6 +260,20 @@ func TestCauseRank(t *testing.T) {
 	}
 }
 
+// TestCauseSeveralMachines: an uneven pool is told with what shows that it is one.
+func TestCauseSeveralMachines(t *testing.T) {
+	signs := func(kind string) func(*Asker) {
+		return func(a *Asker) { a.Signs = []Sign{{"round-trip", "far"}, {kind, "two of them"}} }
+	}
+	for kind, want := range map[string]bool{"clock": true, "certificate": true, "timestamps": false} {
+		got := explained([]scene{{counts(4, 4, 0), mixed, signs(kind)}})
+		i := slices.IndexFunc(got, func(c Cause) bool { return c.ID == "uneven-pool" })
+		if i < 0 || strings.HasSuffix(got[i].Why, "; two of them") != want {
+			t.Errorf("%s: %+v", kind, got)
+		}
+	}
+}
+
 // TestPassesNoCause: who passes TLS through has nothing to change.
 func TestPassesNoCause(t *testing.T) {
 	got := explained([]scene{{kind("apim"), func(a *Asker) { a.Passes = a.Asked }}})

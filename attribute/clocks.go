@@ -16,6 +16,7 @@ const (
 	maxClocks = 8
 	// fewestTicks is how many connections a clock has to be seen in.
 	fewestTicks = 3
+	maxClients  = 16 // of one server that are looked at
 )
 
 // machines numbers the TCP clocks of the servers that more than one is seen of. Systems
@@ -23,31 +24,36 @@ const (
 // which says nothing; those that give one to each pair of addresses are why only one
 // client's connections are compared.
 func (j *joiner) machines(groups []answering) {
-	type pair struct{ client, server netip.Addr }
 	captures := make(map[netip.AddrPort]int)
 	for _, g := range groups {
 		captures[g.legs[0].server]++
 	}
 	for _, g := range groups {
+		clients := make(map[netip.Addr]int) // legs that have a timestamp
 		for _, l := range g.legs {
 			if captures[l.server] == 1 {
 				l.flags |= openedAlone
 			}
+			if l.is(openedStamped) {
+				clients[l.client.Addr()]++
+			}
 		}
-		by := make(map[pair][]*leg)
-		var order []pair
+		var done []netip.Addr
 		for _, l := range g.legs {
-			if !l.is(openedStamped) {
+			client := l.client.Addr()
+			if !l.is(openedStamped) || clients[client] < 2*fewestTicks || slices.Contains(done, client) {
 				continue
 			}
-			k := pair{l.client.Addr(), l.server.Addr()}
-			if by[k] == nil {
-				order = append(order, k)
+			if done = append(done, client); len(done) > maxClients {
+				break
 			}
-			by[k] = append(by[k], l)
-		}
-		for _, k := range order {
-			number(by[k])
+			of := make([]*leg, 0, clients[client])
+			for _, l := range g.legs {
+				if l.is(openedStamped) && l.client.Addr() == client {
+					of = append(of, l)
+				}
+			}
+			number(of)
 		}
 	}
 }
@@ -55,11 +61,11 @@ func (j *joiner) machines(groups []answering) {
 // number puts numbers to the clocks of legs in order of time, if there are several
 // that take turns.
 func number(legs []*leg) {
-	if len(legs) < 2*fewestTicks {
-		return
-	}
 	var best [][]*leg
 	for _, rate := range tickRates {
+		if len(best) == 1 {
+			return
+		}
 		if c := byOffset(legs, rate); len(c) > 0 && (best == nil || len(c) < len(best)) {
 			best = c
 		}

@@ -18,6 +18,18 @@ type Sign struct {
 	Text string // one sentence with the figures
 }
 
+// severalMachines is the text of a sign that more than one machine answers, empty for
+// none.
+func (a *Asker) severalMachines() string {
+	for _, s := range a.Signs {
+		switch s.Kind {
+		case "clock", "certificate", "server-hello", "hop-limit", "tcp-options":
+			return s.Text
+		}
+	}
+	return ""
+}
+
 // signed is signs by the address of the server.
 type signed map[netip.AddrPort][]Sign
 
@@ -100,26 +112,42 @@ func (j *joiner) answering() []answering {
 		server  netip.AddrPort
 		capture uint16
 	}
-	at := make(map[key]int)
-	var out []answering
+	type group struct{ n, from int }
+	at := make(map[key]*group)
+	var order []*group
 	for i := range j.legs.n {
 		l := j.legs.at(i)
 		k := key{l.server, l.capture}
-		n, known := at[k]
-		if !known {
-			if len(out) == maxServers {
+		g := at[k]
+		if g == nil {
+			if len(order) == maxServers {
 				continue
 			}
-			n = len(out)
-			at[k] = n
-			out = append(out, answering{capture: l.capture})
+			g = new(group)
+			at[k] = g
+			order = append(order, g)
 		}
-		out[n].legs = append(out[n].legs, l)
+		g.n++
 	}
-	for i := range out {
-		g := &out[i]
-		slices.SortStableFunc(g.legs, func(a, b *leg) int { return cmp.Compare(a.start, b.start) })
-		g.legs = thinned(g.legs, maxClocked)
+	from := 0
+	for _, g := range order {
+		g.from = from
+		from += g.n
+		g.n = 0
+	}
+	all := make([]*leg, from)
+	for i := range j.legs.n {
+		l := j.legs.at(i)
+		if g := at[key{l.server, l.capture}]; g != nil {
+			all[g.from+g.n] = l
+			g.n++
+		}
+	}
+	var out []answering
+	for _, g := range order {
+		legs := all[g.from : g.from+g.n]
+		slices.SortStableFunc(legs, func(a, b *leg) int { return cmp.Compare(a.start, b.start) })
+		out = append(out, answering{legs[0].capture, thinned(legs, maxClocked)})
 	}
 	return out
 }
@@ -307,6 +335,9 @@ func inTurn[K, V comparable](legs []*leg, look func(*leg) (K, V, bool)) map[V]in
 		last    V
 		changes int
 	}
+	if uniform(legs, look) {
+		return nil
+	}
 	groups := make(map[K]*group)
 	for _, l := range legs {
 		k, v, ok := look(l)
@@ -340,6 +371,23 @@ func inTurn[K, V comparable](legs []*leg, look func(*leg) (K, V, bool)) map[V]in
 		}
 	}
 	return best
+}
+
+// uniform reports whether all legs show the same, as is the rule.
+func uniform[K, V comparable](legs []*leg, look func(*leg) (K, V, bool)) bool {
+	var first V
+	known := false
+	for _, l := range legs {
+		_, v, ok := look(l)
+		switch {
+		case !ok:
+		case !known:
+			first, known = v, true
+		case v != first:
+			return false
+		}
+	}
+	return true
 }
 
 // shares lists what was counted, the commonest first.
