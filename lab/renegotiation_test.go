@@ -61,10 +61,13 @@ func byPath(version uint16) Endpoint {
 	return e
 }
 
-// serveByPath starts an httpd that asks for a certificate in some locations.
-func serveByPath(l *Lab) {
+// serveByPath starts an httpd that asks for a certificate in some locations. It
+// logs what it makes of the certificate, and the path.
+func serveByPath(l *Lab) (log string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, apacheBase, l.Dir)
+	log = filepath.Join(l.Dir, "by-path.log")
+	fmt.Fprintf(&b, "CustomLog %s \"%%{SSL_CLIENT_VERIFY}x %%U\"\n", log)
 	for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		e := byPath(v)
 		fmt.Fprintf(&b, "Listen %[1]s:%[2]d\n<VirtualHost %[1]s:%[2]d>\n%[3]sSSLCACertificateFile %[4]s\n"+
@@ -79,6 +82,7 @@ func serveByPath(l *Lab) {
 	}
 	l.startApache(b.String())
 	l.Net.Server.WaitListen(l.T, firstPort, firstPort+1)
+	return log
 }
 
 // jobsByPath is every path by one client, by both versions, without and with a
