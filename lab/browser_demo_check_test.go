@@ -22,7 +22,7 @@ const demoHops = "hops:\n- name: appgw\n  kind: appgw\n  addresses: [198.18.0.20
 // dialog over the portal's page is cancelled.
 func checkDemo(t *testing.T, l *Lab, truth visitTruth, client, appgw string) {
 	t.Helper()
-	got := readPaths(t, buildProgram(t, l), l.File("demo.yaml", demoHops), client, appgw)
+	got := readPaths(t, theProgram(t), l.File("demo.yaml", demoHops), client, appgw)
 	t.Log(got.text)
 	const chain = "198.18.0.10 → appgw (passes through) → apim "
 	for way := range maps.Keys(got.ways) {

@@ -37,7 +37,7 @@ func relayedVisits() (all []relayedVisit) {
 // what read tells from the captures on either side of it.
 func TestBrowserRelay(t *testing.T) {
 	Need(t, "go")
-	program := buildProgram(t, &Lab{Dir: t.TempDir()})
+	program := theProgram(t)
 	for _, b := range Browsers() {
 		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,7 @@ import (
 // connection in use.
 func TestBrowserRenegotiation(t *testing.T) {
 	Need(t, "go")
-	program := buildProgram(t, &Lab{Dir: t.TempDir()})
+	program := theProgram(t)
 	for _, b := range Browsers() {
 		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()

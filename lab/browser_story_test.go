@@ -45,7 +45,7 @@ type story struct {
 // keys and without, at either end of a passthrough, and while it happens.
 func TestBrowserStory(t *testing.T) {
 	Need(t, "go")
-	program := buildProgram(t, &Lab{Dir: t.TempDir()})
+	program := theProgram(t)
 	for _, b := range Browsers() {
 		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()

@@ -6,9 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -89,18 +87,6 @@ func readPaths(t *testing.T, program, config string, files ...string) answered {
 		}
 	}
 	return a
-}
-
-// buildProgram builds whoasked for a test.
-func buildProgram(t *testing.T, l *Lab) string {
-	t.Helper()
-	path := filepath.Join(l.Dir, "whoasked-bin")
-	build := exec.Command("go", "build", "-o", path, "whoasked/cmd/whoasked")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // with cgo not all threads can give up privileges
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build whoasked: %v\n%s", err, out)
-	}
-	return path
 }
 
 const portalName, shopName = "portal.contoso.test", "shop.contoso.test"

@@ -91,14 +91,9 @@ func relayState(t *testing.T, ns Namespace) string {
 // TestRelayOnRouter turns connections of a client aside on a router, in either
 // way and IP version, and has real clients go through.
 func TestRelayOnRouter(t *testing.T) {
-	Need(t, "ip", "nft", "curl", "openssl", "gnutls-cli", "ss", "sysctl")
+	Need(t, "go", "ip", "nft", "curl", "openssl", "gnutls-cli", "ss", "sysctl")
 	dir := t.TempDir()
-	program := filepath.Join(dir, "whoasked")
-	build := exec.Command("go", "build", "-o", program, "whoasked/cmd/whoasked")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := theProgram(t)
 	h := newHosts(t)
 	key, cert := filepath.Join(dir, "key.pem"), filepath.Join(dir, "cert.pem")
 	run(t, h.server, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
