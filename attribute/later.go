@@ -66,15 +66,32 @@ func (r *renegotiation) holds(record, n int) bool {
 	return slices.Contains(r.suite.Sealed12(r.version, n), record)
 }
 
+// ecdheExchanges are the lengths of a ClientKeyExchange of ECDHE, header left out,
+// with X25519, X448, P-256, P-384 and P-521 (RFC 8422 §5.7, RFC 7748).
+var ecdheExchanges = []int{33, 57, 66, 98, 134}
+
+// exchanges returns how long a ClientKeyExchange of the connection can be, header
+// left out: as in the first handshake, or where that was resumed and has none, as
+// with any curve; nil for not known.
+func (v *view) exchanges() []int {
+	if m := v.find(v.client, parse.TypeClientKeyExchange); m != nil {
+		return []int{m.Len}
+	}
+	if strings.HasPrefix(v.ServerHello.Cipher.String(), "TLS_ECDHE_") {
+		return ecdheExchanges
+	}
+	return nil
+}
+
 // renegotiationClient reads the client's answer in a renegotiation: the key
 // exchange has the length it had in the clear, and a Certificate comes first if
 // and only if the server asked.
 func renegotiationClient(v *view) finding {
-	exchange := v.find(v.client, parse.TypeClientKeyExchange)
 	var no finding
 	told := 0 // rounds known to be without a request
 	rounds := v.renegotiations()
-	for _, r := range rounds {
+	for i := range rounds {
+		r := &rounds[i]
 		if !r.whole || !r.changed {
 			continue
 		}
@@ -83,28 +100,55 @@ func renegotiationClient(v *view) finding {
 			told++
 			continue
 		}
-		if exchange == nil {
-			continue
+		f := r.answered(v.exchanges())
+		if f.answer == Yes {
+			return f
 		}
-		first, cke := r.client[0], exchange.Len+r.header
-		text := fmt.Sprintf("renegotiation after application data: the client's records up to its change of keys are %s bytes", join(r.client))
-		switch {
-		case len(r.client) == 1 && r.holds(first, cke):
-			no = finding{answer: No, text: text + ", ClientKeyExchange alone"}
+		if f.answer == No {
+			no = f
 			told++
-		case len(r.client) == 1 && r.holds(first, cke+3+r.header),
-			len(r.client) == 2 && r.holds(first, 3+r.header) && r.holds(r.client[1], cke):
-			return finding{answer: Yes, text: text + ", an empty Certificate and ClientKeyExchange"}
-		case len(r.client) == 3 && r.holds(r.client[1], cke):
-			return finding{answer: Yes, text: text + ", Certificate, ClientKeyExchange and CertificateVerify"}
-		case len(r.client) == 1 && first > slices.Max(append(r.suite.Sealed12(r.version, cke), 0))+leastCertificate:
-			return finding{answer: Yes, text: text + ", more than ClientKeyExchange: a Certificate is in it"}
 		}
 	}
 	if told < len(rounds) {
 		return finding{}
 	}
 	return no
+}
+
+// answered reads the client's flight of a round, where a ClientKeyExchange has one
+// of some lengths. What can be read in two ways says nothing.
+func (r *renegotiation) answered(exchanges []int) finding {
+	if len(exchanges) == 0 {
+		return finding{}
+	}
+	text := fmt.Sprintf("renegotiation after application data: the client's records up to its change of keys are %s bytes", join(r.client))
+	first, longest := r.client[0], 0
+	var alone, empty, presented bool
+	for _, n := range exchanges {
+		cke := n + r.header
+		longest = max(longest, slices.Max(append(r.suite.Sealed12(r.version, cke), 0)))
+		switch len(r.client) {
+		case 1:
+			alone = alone || r.holds(first, cke)
+			empty = empty || r.holds(first, cke+3+r.header)
+		case 2:
+			empty = empty || r.holds(first, 3+r.header) && r.holds(r.client[1], cke)
+		case 3:
+			presented = presented || r.holds(r.client[1], cke)
+		}
+	}
+	switch {
+	case alone && empty:
+	case alone:
+		return finding{answer: No, text: text + ", ClientKeyExchange alone"}
+	case empty:
+		return finding{answer: Yes, text: text + ", an empty Certificate and ClientKeyExchange"}
+	case presented:
+		return finding{answer: Yes, text: text + ", Certificate, ClientKeyExchange and CertificateVerify"}
+	case len(r.client) == 1 && first > longest+leastCertificate:
+		return finding{answer: Yes, text: text + ", more than ClientKeyExchange: a Certificate is in it"}
+	}
+	return finding{}
 }
 
 // renegotiationServer counts the server's messages in a renegotiation. The
