@@ -39,7 +39,10 @@ func (v *view) reasonNoServerHello() string {
 			return fmt.Sprintf("the server refused the ClientHello with alert %d (%s)", a.Description, parse.AlertName(a.Description))
 		}
 	}
+	_, closed := v.finAt(v.server)
 	switch {
+	case v.oneSided(v.server) && closed:
+		return "the server closed the connection without answering the ClientHello"
 	case v.oneSided(v.server) && v.End == parse.RST:
 		return "the connection was reset before the server answered the ClientHello"
 	case v.oneSided(v.server):

@@ -160,4 +160,5 @@ func TestRelayOnRouter(t *testing.T) {
 			run(t, h.router, program, "relay", "rules", "--remove") // once more does no harm
 		})
 	}
+	t.Run("vanish", func(t *testing.T) { relayVanishes(t, h, program) })
 }

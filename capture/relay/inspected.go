@@ -212,7 +212,7 @@ func (i *inspected) carry(from parse.Side, src, dst *tls.Conn) error {
 		n, err := src.Read(*buf)
 		if n > 0 {
 			if _, err := dst.Write((*buf)[:n]); err != nil {
-				i.s.setBroken(from.Other()) // the other direction tells
+				i.s.setBroken(from.Other(), err) // the other direction tells
 				return err
 			}
 		}

@@ -34,8 +34,8 @@ type session struct {
 	lasts  bool // the sweeper has seen it before
 
 	mu      sync.Mutex
-	broken  [2]bool // by Side: writing to it failed, so that it has reset
-	half    bool    // one direction has been closed
+	broken  [2]error // by Side: why writing to it failed, so that it has reset
+	half    bool     // one direction has been closed
 	cause   parse.End
 	causeBy parse.Side
 }
@@ -81,7 +81,7 @@ func (s *session) forward(from parse.Side) {
 	case errors.As(err, &w):
 		// Who reset the connection may have sent something before. The other
 		// pump brings it and then ends.
-		s.setBroken(from.Other())
+		s.setBroken(from.Other(), w.err)
 	default:
 		s.reset(from, err)
 	}
@@ -95,7 +95,11 @@ func (s *session) closed(from parse.Side) {
 	s.mu.Unlock()
 	// The kernel tells of a reset once, and the other pump's write may just have
 	// been told: what reads then finds an end that looks orderly.
-	if broken || !last && wasReset(s.conns[from]) {
+	if broken != nil {
+		s.reset(from, broken)
+		return
+	}
+	if !last && wasReset(s.conns[from]) {
 		s.reset(from, syscall.ECONNRESET)
 		return
 	}
@@ -105,9 +109,9 @@ func (s *session) closed(from parse.Side) {
 	}
 }
 
-func (s *session) setBroken(side parse.Side) {
+func (s *session) setBroken(side parse.Side, err error) {
 	s.mu.Lock()
-	s.broken[side] = true
+	s.broken[side] = err
 	s.mu.Unlock()
 }
 
@@ -116,11 +120,16 @@ func (s *session) reset(by parse.Side, err error) {
 	if !s.because(parse.RST, by) {
 		return // torn down already
 	}
+	s.vanished(err)
+	awaitSent(s.conns[by.Other()], drainBeforeReset)
+	s.teardown()
+}
+
+// vanished tells of an end that is not there any more.
+func (s *session) vanished(err error) {
 	if k := vanishedKind(err); k != KindNone {
 		s.r.trouble(&Trouble{Kind: k, Client: s.flow.Addrs[0], Target: s.flow.Addrs[1].String(), Err: err})
 	}
-	awaitSent(s.conns[by.Other()], drainBeforeReset)
-	s.teardown()
 }
 
 // drainBeforeReset bounds the wait for a receiver to take what was sent to it
@@ -155,16 +164,17 @@ func (s *session) teardown() {
 // finish tells the end once both pumps are done.
 func (s *session) finish() {
 	s.mu.Lock()
-	end, by := s.cause, s.causeBy
+	end, by, gone := s.cause, s.causeBy, error(nil)
 	if end == parse.Open {
 		end = parse.FIN
 		for side := range s.broken {
-			if s.broken[side] { // found out behind the other direction's end
-				end, by = parse.RST, parse.Side(side)
+			if err := s.broken[side]; err != nil { // found out behind the other direction's end
+				end, by, gone = parse.RST, parse.Side(side), err
 			}
 		}
 	}
 	s.mu.Unlock()
+	s.vanished(gone)
 	if end == parse.RST {
 		s.teardown()
 	}
