@@ -22,8 +22,8 @@ const (
 	maxConfirmed = 64 // endpoints of a report that is made at the end
 	confirming   = 4  // connections at a time
 	confirmGap   = 100 * time.Millisecond
-	confirmWait  = 3 * time.Second // for each step of a connection
-	confirmLast  = 5 * time.Second // to go on when everything else is over
+	confirmWait  = 5 * time.Second  // for each step of a connection
+	confirmLast  = 10 * time.Second // to go on when everything else is over
 	maxOwn       = 1024
 )
 

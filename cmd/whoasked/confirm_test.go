@@ -103,6 +103,7 @@ func TestConfirm(t *testing.T) {
 	asks, quiet := newConfirmServer(t, p, tls.RequestClientCert, nil), newConfirmServer(t, p, tls.NoClientCert, nil)
 	mail := newConfirmServer(t, p, tls.RequestClientCert, smtpBefore)
 	gone := newConfirmServer(t, p, tls.NoClientCert, nil)
+	web := newConfirmServer(t, p, tls.NoClientCert, func(_ *bufio.Reader, w io.Writer) { fmt.Fprint(w, "HTTP/1.1 400 Bad Request\r\n") })
 	nobody := netip.AddrPortFrom(gone.at.Addr(), 1)
 	preamble := func(c *attribute.Connection) { c.Preamble = "smtp"; c.ClientHello.ALPN = nil }
 	cases := []struct {
@@ -114,7 +115,7 @@ func TestConfirm(t *testing.T) {
 		{toAsk(b, quiet.at, "changed.contoso.test", inferredYes), attribute.No, "server-flight-unsealed"},
 		{toAsk(b, quiet.at, "", nil), attribute.No, "server-flight-unsealed"},
 		{toAsk(b, mail.at, "mail.contoso.test", preamble), attribute.Yes, "request-unsealed"},
-		{toAsk(b, asks.at, "mail.contoso.test", preamble), attribute.Unknown, "preamble: "},
+		{toAsk(b, web.at, "mail.contoso.test", preamble), attribute.Unknown, "preamble: smtp: the server speaks something else"},
 		{toAsk(b, nobody, "none.contoso.test", nil), attribute.Unknown, "connect: connection refused"},
 		{toAsk(b, asks.at, "quic.contoso.test", func(c *attribute.Connection) { c.QUIC = new(parse.QUICFacts) }), attribute.Unknown, "TLS runs in quic"},
 		{toAsk(b, asks.at, `odd\x07.contoso.test`, nil), attribute.Unknown, "cannot be sent"},
@@ -124,6 +125,7 @@ func TestConfirm(t *testing.T) {
 		askers = append(askers, *tt.asker)
 	}
 	k := newConfirmer(&config.Config{Confirm: true})
+	k.prober.Timeout = time.Minute // however busy the machine is
 	notes := k.confirm(t.Context(), askers)
 	for i, tt := range cases {
 		got := askers[i].Probe
@@ -137,7 +139,7 @@ func TestConfirm(t *testing.T) {
 	if protos, ok := asks.names.Load("yes.contoso.test"); !ok || fmt.Sprint(protos) != "[h2 http/1.1]" {
 		t.Errorf("offered %v", protos)
 	}
-	if n := asks.taken.Load() + quiet.taken.Load() + mail.taken.Load(); n != 5 {
+	if n := asks.taken.Load() + quiet.taken.Load() + mail.taken.Load() + web.taken.Load(); n != 5 {
 		t.Errorf("%d connections, want one for each that can be asked", n)
 	}
 	if len(notes) != 2 || notes[0].Kind != "probe-contradicts" || !strings.Contains(notes[0].Text, "changed.contoso.test") || notes[1].Count != int64(len(cases)) {
@@ -164,6 +166,7 @@ func TestConfirmBounds(t *testing.T) {
 	}))
 	k := newConfirmer(&config.Config{Confirm: true})
 	k.pace.Reset(time.Millisecond)
+	k.prober.Timeout = time.Minute
 	notes := k.confirm(t.Context(), askers)
 	if n := s.taken.Load(); n != maxConfirmed || askers[len(askers)-1].Probe != nil {
 		t.Errorf("%d connections", n)
@@ -188,7 +191,9 @@ func TestConfirmLive(t *testing.T) {
 	p, b := newPeers(t), attribute.NewBook()
 	s := newConfirmServer(t, p, tls.RequestClientCert, nil)
 	told := make(chan *attribute.Confirmation, confirmQueue)
-	l := newConfirmer(&config.Config{Confirm: true}).live(func(_ *attribute.Asker, c *attribute.Confirmation) { told <- c })
+	k := newConfirmer(&config.Config{Confirm: true})
+	k.prober.Timeout = time.Minute
+	l := k.live(func(_ *attribute.Asker, c *attribute.Confirmation) { told <- c })
 	l.pace.Reset(time.Millisecond)
 	a := toAsk(b, s.at, "one.contoso.test", nil)
 	for range 5 {
