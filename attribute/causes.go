@@ -64,7 +64,8 @@ type Cause struct {
 // suspect is an asker with what is known around it.
 type suspect struct {
 	*Asker
-	kind string
+	kind   string
+	probed bool // that it asks is known of a probe alone, which Asker counts
 	// Of the other names at the same address: those asked and not asked.
 	asked, clear []*Asker
 	// clearElsewhere are other addresses under the same name that did not ask.
@@ -94,10 +95,13 @@ func Explain(askers []Asker, hops Hops) {
 		if a.Place == AtOrBehind {
 			a.Place, a.PlaceBecause = hops.place(a.Hop, a.SNI)
 		}
-		if a.Asked == 0 || a.Passes >= a.Asked {
+		s := &suspect{Asker: a, kind: hops.Kind(a.Hop)}
+		switch {
+		case a.Asked == 0 && a.Asks() == Yes:
+			s.Asker, s.probed = a.asProbed(), true
+		case a.Asked == 0 || a.Passes >= a.Asked:
 			continue
 		}
-		s := &suspect{Asker: a, kind: hops.Kind(a.Hop)}
 		if a.Place == Behind {
 			s.kind = "" // what is behind it asks, and is of another
 		}
@@ -217,6 +221,9 @@ func (s *suspect) when(r *CauseRow) bool {
 
 // often says how often the suspect asked.
 func (s *suspect) often() string {
+	if s.probed {
+		return "asked when probed"
+	}
 	return fmt.Sprintf("asked in %d of %s", s.Asked, plural(s.Full, "full handshake"))
 }
 

@@ -191,6 +191,22 @@ func (a *Asker) Asks() Answer {
 	return Unknown
 }
 
+// asProbed is a as if its probe, which was asked, were all that is known of it.
+func (a *Asker) asProbed() *Asker {
+	out := *a
+	out.Full, out.Asked, out.NotAsked, out.Unknown, out.Reasons = 1, 1, 0, 0, nil
+	out.Traits = Traits{Handshake: 1, FirstAsked: a.Probe.At, LastAsked: a.Probe.At, Names: a.Traits.Names}
+	count(&out.Traits.Asked12, &out.Traits.Asked13, a.Probe.Version == parse.TLS13.String())
+	if r := a.Probe.Request; r != nil && r.Malformed == "" {
+		out.Traits.Legible = 1
+		if len(r.Authorities) == 0 {
+			out.Traits.Nameless = 1
+		}
+		out.Traits.Authorities = r.Authorities[:min(len(r.Authorities), maxTraitWords)]
+	}
+	return &out
+}
+
 // Contradiction says in a sentence how the probe contradicts what was captured,
 // empty if it does not.
 func (a *Asker) Contradiction() string {

@@ -146,3 +146,21 @@ func TestManner(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// TestExplainProbed: who is known to ask by a probe alone has causes, which say so.
+func TestExplainProbed(t *testing.T) {
+	for answer, want := range map[Answer]bool{Yes: true, No: false, Unknown: false} {
+		a := asker(t, cannotTell)
+		a.Hop, a.Probe = "gateway", &Confirmation{At: bookStart, Asked: answer, Version: "TLS 1.3"}
+		all := []Asker{*a}
+		Explain(all, Hops{{Name: "gateway", Kind: "apim"}})
+		if got := all[0].Causes; (len(got) > 0) != want {
+			t.Errorf("%v: %+v", answer, got)
+		} else if want && (got[0].ID != "apim-hostname" || !strings.Contains(got[0].Why, "asked when probed")) {
+			t.Errorf("%+v", got[0])
+		}
+		if all[0].Asked != 0 || all[0].Full != 1 {
+			t.Errorf("%v: the counts changed: %+v", answer, all[0])
+		}
+	}
+}

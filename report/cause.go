@@ -33,9 +33,11 @@ func agrees(a *attribute.Asker) *bool {
 // change writes what may make endpoints ask, and what to change.
 func (t *Text) change(p *page) {
 	var askers []*counted
-	for i := range t.asked.kept {
-		if a := &t.asked.kept[i]; len(a.Causes) > 0 && len(askers) < shownChanges {
-			askers = append(askers, a)
+	for _, of := range []*roll{&t.asked, &t.probedYes} {
+		for i := range of.kept {
+			if a := &of.kept[i]; len(a.Causes) > 0 && len(askers) < shownChanges {
+				askers = append(askers, a)
+			}
 		}
 	}
 	if len(askers) == 0 {

@@ -31,7 +31,7 @@ func confirmedScene() scene {
 		conns: []*attribute.Connection{
 			conn(1, edge, contoso, parse.TLS13, requested),
 			conn(3, gateway, contoso, parse.TLS13, requested, hop("gateway")),
-			conn(5, other, "tells.contoso.test", parse.TLS13, cutOff),
+			conn(5, other, "tells.contoso.test", parse.TLS13, cutOff, hop("gateway")),
 			conn(7, other, "clear.contoso.test", parse.TLS13, resumed),
 			conn(9, other, "some.contoso.test", parse.TLS13, requested),
 			conn(11, other, "some.contoso.test", parse.TLS13, finished),
