@@ -128,7 +128,9 @@ type Told struct {
 }
 
 // toldKey is the key of Connections.
-func toldKey(client, server, asked string) string { return client + " " + server + " " + asked }
+func toldKey(client, server, asked string, resumed bool) string {
+	return client + " " + server + " " + asked + pick(resumed, " resumed", "")
+}
 
 // ReadTold reads the files, oldest first; those that are compressed too.
 func ReadTold(t testing.TB, paths ...string) *Told {
@@ -168,6 +170,7 @@ func (a *Told) line(t testing.TB, path string, line []byte, latest map[uint64][2
 	var v struct {
 		Kind, Client, Server, Note, Basis string
 		Asked                             any // a number elsewhere
+		Resumed                           any // likewise
 		ID                                uint64
 		Count                             int64
 	}
@@ -177,7 +180,7 @@ func (a *Told) line(t testing.TB, path string, line []byte, latest map[uint64][2
 	a.Lines++
 	switch v.Kind {
 	case "connection":
-		latest[v.ID] = [2]string{toldKey(v.Client, v.Server, fmt.Sprint(v.Asked)), v.Basis}
+		latest[v.ID] = [2]string{toldKey(v.Client, v.Server, fmt.Sprint(v.Asked), v.Resumed == true), v.Basis}
 	case "note":
 		a.Notes[v.Note] = v.Count
 	}

@@ -310,7 +310,7 @@ func (s *soak) complete(name string, got *Told, eps []Endpoint, visits []served,
 		if eps[v.port-firstPort].Mode != NotAsked && !v.wasResumed {
 			asked = "yes"
 		}
-		key := toldKey(v.client, fmt.Sprintf("%s:%d", s.Net.Server.Addr, v.port), asked)
+		key := toldKey(v.client, fmt.Sprintf("%s:%d", s.Net.Server.Addr, v.port), asked, v.wasResumed)
 		want[key]++
 		if slices.ContainsFunc(unsure, func(u span) bool { return u.overlaps(v.from, v.to) }) {
 			may[key]++
@@ -333,6 +333,15 @@ func (s *soak) complete(name string, got *Told, eps []Endpoint, visits []served,
 			}
 			if wrong++; wrong <= 10 {
 				s.t.Errorf("%s: %s: told %d times, %d connections were answered", name, key, got.Connections[key], n)
+			}
+		}
+	}
+	for key := range got.Connections {
+		// A session that is resumed is not asked; else it is as the endpoint does.
+		for _, e := range eps {
+			server := fmt.Sprintf(" %s:%d ", s.Net.Server.Addr, e.Port)
+			if strings.HasSuffix(key, server+pick(e.Mode == NotAsked, "yes", "no")) || strings.HasSuffix(key, " yes resumed") {
+				s.t.Errorf("%s: %s is told, which is wrong", name, key)
 			}
 		}
 	}

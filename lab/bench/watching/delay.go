@@ -21,7 +21,9 @@ import (
 )
 
 // deciding finds, for each client of a capture, the packet by which its
-// connection is decided: with those in front of it the line has the answer.
+// connection is decided: with those in front of it the line has the answer. For
+// a client without a certificate watch waits up to a second for what the server
+// makes of that, which is then the packet that decides.
 func deciding(path string) (map[string]int, error) {
 	r, err := file.Open(path)
 	if err != nil {
@@ -32,6 +34,7 @@ func deciding(path string) (map[string]int, error) {
 	at := make(map[string]int)
 	parser := parse.NewParser(parse.Options{})
 	conns := make(map[int]*parse.Conn)
+	var judge attribute.Bench
 	src := file.NewSource(r, capture.Limits{})
 	src.Tap(func(*file.Packet, *capture.Segment) { packet++ })
 	for ch, err := range src.Chunks(context.Background()) {
@@ -47,7 +50,10 @@ func deciding(path string) (map[string]int, error) {
 		h := c.Handshake()
 		client, _ := h.Ends()
 		if _, known := at[client.String()]; !known && h.TLS && attribute.Decided(h) {
-			at[client.String()] = packet
+			v := judge.Judge(h)
+			if ch.End != parse.Open || v.Reply != attribute.ReplyEmpty || v.Required != attribute.Unknown {
+				at[client.String()] = packet
+			}
 		}
 		if ch.End != parse.Open {
 			delete(conns, ch.Conn)
