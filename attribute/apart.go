@@ -3,6 +3,7 @@ package attribute
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Apart is two captures that show sessions under the same names, and of which
@@ -96,8 +97,10 @@ func (j *joiner) meets(s *session, other uint16) bool {
 		if e == nil {
 			continue
 		}
-		for _, o := range e.sessions[:min(len(e.sessions), maxRivals)] {
-			if o.last().capture == other && o.last().sni == l.sni {
+		for i := range e {
+			if slices.ContainsFunc(e[i].sessions[:min(len(e[i].sessions), maxRivals)], func(o *session) bool {
+				return o.last().capture == other && o.last().sni == l.sni
+			}) {
 				return true
 			}
 		}

@@ -16,6 +16,7 @@ type busy struct {
 	uncaptured  int           // percent of which the outer leg was not captured
 	sizes       int64         // how many different lengths responses have, times 512 bytes
 	slack       int64         // by how many bytes what the edge changes differs
+	stays       bool          // the first connection stays open throughout
 	least       float64       // recall, in percent
 }
 
@@ -65,12 +66,16 @@ func TestJoinBusy(t *testing.T) {
 	for _, b := range []busy{
 		{name: "an edge", connections: 12_000, every: 40 * ms, cached: 10, sizes: 400, slack: 200, least: 85},
 		{name: "a busier one", connections: 12_000, every: 4 * ms, cached: 10, sizes: 400, slack: 40, least: 80},
+		{name: "one that stays open", connections: 12_000, every: 4 * ms, cached: 10, sizes: 400, slack: 40, stays: true, least: 80},
 		{name: "clients not captured", connections: 12_000, every: 4 * ms, cached: 10, uncaptured: 5, sizes: 400, slack: 40},
 		{name: "changes of any length", connections: 12_000, every: 4 * ms, cached: 10, sizes: 400, slack: 1000},
 		{name: "responses of few lengths", connections: 12_000, every: 4 * ms, cached: 10, sizes: 3, slack: 40},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			specs, truth := b.specs()
+			if b.stays {
+				specs[0].length = time.Hour
+			}
 			begun := time.Now()
 			j := joinSpecs(specs)
 			took := time.Since(begun)

@@ -119,14 +119,28 @@ func (j *joiner) overlap(a, b *session, slack time.Duration) bool {
 	return a.start <= b.end+int64(slack) && b.start <= a.end+int64(slack)
 }
 
-// ending lists the sessions that end at one host, by start, with the latest end
-// among each and those before it.
-type ending struct {
+// ending lists the sessions that end at one host: the short ones and the long ones, as
+// a long one would have all behind it looked at.
+type ending [2]spans
+
+// long is how long a session lasts to be one of the long ones, in nanoseconds.
+const long = int64(5 * time.Second)
+
+func (e *ending) add(s *session) {
+	if s.end-s.start < long {
+		e[0].add(s)
+	} else {
+		e[1].add(s)
+	}
+}
+
+// spans lists sessions by start, with the latest end among each and those before it.
+type spans struct {
 	sessions []*session
 	latest   []int64
 }
 
-func (e *ending) add(s *session) {
+func (e *spans) add(s *session) {
 	latest := s.end
 	if n := len(e.latest); n > 0 {
 		latest = max(latest, e.latest[n-1])
@@ -138,8 +152,8 @@ func (e *ending) add(s *session) {
 // maxRivals is how many rivals are looked at.
 const maxRivals = 64
 
-// open lists sessions, the latest first and no more than maxRivals, that end at
-// the host which opened inner, and were open at the same time or nearly so.
+// open lists sessions, no more than maxRivals, that end at the host which opened inner,
+// and were open at the same time or nearly so.
 func (j *joiner) open(inner *session, fits func(*session) bool) []*session {
 	l := inner.first()
 	out := j.openIn(j.byEnd[l.client.Addr()], inner, fits, nil)
@@ -153,6 +167,13 @@ func (j *joiner) openIn(e *ending, inner *session, fits func(*session) bool, out
 	if e == nil {
 		return out
 	}
+	for i := range e {
+		out = e[i].open(inner, fits, out)
+	}
+	return out
+}
+
+func (e *spans) open(inner *session, fits func(*session) bool, out []*session) []*session {
 	from, to := inner.start-slackAround, inner.end+slackAround
 	i, _ := slices.BinarySearchFunc(e.sessions, to, func(s *session, end int64) int {
 		if s.start <= end {
