@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"crypto/tls"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -54,6 +55,45 @@ func TestSieveChangesNoFact(t *testing.T) {
 			if left < 4*0x4000 {
 				t.Errorf("%s: only %d bytes left out", name, left)
 			}
+		}
+	}
+}
+
+// TestSieveWithKeys: bodies that are not looked at any more may be left out with
+// keys, too, and nothing else is opened for it.
+func TestSieveWithKeys(t *testing.T) {
+	for name, configs := range testConfigs(t) {
+		chunks, log := logged(t, configs[0], configs[1])
+		p := NewParser(Options{Keys: keysOf(log)})
+		want, _ := feed(p, chunks)
+		c := p.NewConn()
+		var sieves [2]Sieve
+		var skipped, left [2]int
+		for _, ch := range chunks {
+			whole := c.Bodies()
+			for data := ch.Data; len(data) > 0; {
+				n, skip := sieves[ch.From].Next(data)
+				if skip && !whole {
+					skipped[ch.From] += n
+					left[ch.From] += n
+				} else {
+					piece := ch
+					piece.Data, piece.Skipped, piece.Fin, piece.End = data[:n], skipped[ch.From], false, Open
+					skipped[ch.From] = 0
+					c.Feed(piece)
+				}
+				data = data[n:]
+			}
+			if ch.Fin || ch.End != Open {
+				ch.Data, ch.Skipped = nil, skipped[ch.From]
+				c.Feed(ch)
+			}
+		}
+		if got := c.Handshake(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: other facts behind the sieve:\n%+v\n%+v", name, got, want)
+		}
+		if tls12 := configs[0].MaxVersion == tls.VersionTLS12; tls12 != (left[Accepter] > 0) || left[Opener] > 0 {
+			t.Errorf("%s: %d bytes left out", name, left)
 		}
 	}
 }

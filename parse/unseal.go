@@ -183,6 +183,27 @@ func (u *unsealing) hear() {
 	}
 }
 
+// Bodies reports whether the bodies of application data records are looked at,
+// or may be yet: a source need not hand them over else (see [Sieve]). Without
+// Keys, and with TLS ≤ 1.2 once it is known what the client says first, it is
+// record headers that tell all there is, for most cipher suites. It does not
+// become true again.
+func (c *Conn) Bodies() bool {
+	u := c.un
+	switch {
+	case u == nil:
+		return c.h.ClientHello == nil && c.p.opts.Keys != nil
+	case c.h.ServerHello == nil || u.c.tls13() || !u.heard || c.inner != nil:
+		return true
+	}
+	for i := range u.dirs {
+		if o := u.dirs[i].open; o != nil && o.chained() {
+			return true
+		}
+	}
+	return false
+}
+
 // take opens a record, or keeps it until it can be.
 func (u *unsealing) take(d *direction, body []byte) {
 	s := &u.dirs[d.from]

@@ -88,6 +88,33 @@ func TestKeyedSettles(t *testing.T) {
 	}
 }
 
+// TestKeyedRenegotiable: where a renegotiation may come to the end, it is record
+// headers that are told, as without keys.
+func TestKeyedRenegotiable(t *testing.T) {
+	keys := parse.NewKeys()
+	keys.Growing = true
+	server := identity(t, "www.contoso.test")
+	to := tlsServer(t, &tls.Config{Certificates: []tls.Certificate{server}, MaxVersion: tls.VersionTLS12})
+	r := judgeKeyed(t, fixedTo(t, to), Options{WholeRecords: true}, keys)
+	conn := tls.Client(dialTCP(t, r.addr), &tls.Config{ServerName: "www.contoso.test", InsecureSkipVerify: true})
+	page := make([]byte, 16<<10)
+	for deadline := time.Now().Add(20 * time.Second); r.skipped.Load() == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("bodies are told on and on")
+		}
+		if _, err := conn.Write(page); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close()
+	if v := r.verdict(t); v.Asked != attribute.No || v.Basis != attribute.Seen {
+		t.Errorf("asked %v, basis %v: %s", v.Asked, v.Basis, v.Reason)
+	}
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

@@ -160,6 +160,14 @@ func (r *Relay) Skip(conn int, from parse.Side) {
 	}
 }
 
+// Headers says that of a connection, though it is not settled, the bodies of
+// application data records are not looked at any more.
+func (r *Relay) Headers(conn int) {
+	if s := r.tap.session(conn); s != nil {
+		s.headers.Store(true)
+	}
+}
+
 // start sets the accept loops going. The channel it returns is closed when all
 // has come to its end.
 func (r *Relay) start(ctx, work context.Context, abort func()) <-chan struct{} {

@@ -27,6 +27,7 @@ type session struct {
 	settled [2]atomic.Bool // by Side: the rest it sends is of no interest
 	moved   atomic.Int64
 	whole   atomic.Bool // whole records are told
+	headers atomic.Bool // no more: record headers will do
 	keyed   atomic.Bool // so are the secrets that open them
 
 	seen   int64 // of moved, by the sweeper

@@ -93,9 +93,16 @@ func (t *tap) data(s *session, from parse.Side, b []byte) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	whole := (s.r.opts.WholeRecords || s.whole.Load()) && !s.headers.Load()
+	if whole { // the sieve has to know where records begin
+		for rest := b; len(rest) > 0; {
+			n, _ := p.sieve.Next(rest)
+			rest = rest[n:]
+		}
+	}
 	for len(b) > 0 {
 		n, skip := len(b), false
-		if !s.r.opts.WholeRecords && !s.whole.Load() {
+		if !whole {
 			n, skip = p.sieve.Next(b)
 		}
 		if skip {

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +45,8 @@ func identity(t testing.TB, name string) tls.Certificate {
 type judged struct {
 	*Relay
 	addr     string
-	mu       sync.Mutex // of keys that come meanwhile
+	mu       sync.Mutex   // of keys that come meanwhile
+	skipped  atomic.Int64 // bytes of bodies that were not handed over
 	verdicts chan attribute.Verdict
 	settled  chan int // Chunk.Conn
 	troubles chan *Trouble
@@ -92,6 +94,10 @@ func judgeKeyed(t *testing.T, way Way, o Options, keys *parse.Keys) *judged {
 			r.mu.Lock()
 			c.Feed(ch)
 			r.mu.Unlock()
+			r.skipped.Add(int64(ch.Skipped))
+			if !c.Bodies() {
+				r.Headers(ch.Conn)
+			}
 			if ch.End == parse.Open {
 				if !told[ch.Conn] && attribute.Settled(c.Handshake()) {
 					told[ch.Conn] = true

@@ -114,7 +114,7 @@ func (r *watchRun) relay(ctx context.Context) error {
 		n := src.Stats()
 		s.relay = &n
 	}
-	w.skip = src.Skip
+	w.skip, w.headers = src.Skip, src.Headers
 	drop(&c.Service, relayPrivileges(c, r.settingsFile), r.terminal, false)
 	if err := r.serveMetrics(); err != nil {
 		return err

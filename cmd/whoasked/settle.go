@@ -12,13 +12,18 @@ const maxLooks = 64
 
 // settling tells a source of the connections whose verdict can no longer change.
 type settling struct {
-	source capture.Settler // nil if the source does not care
-	looks  []uint8         // by Chunk.Conn
+	source  capture.Settler // nil if the source does not care
+	headers func(conn int)  // nil likewise
+	looks   []uint8         // by Chunk.Conn
 }
 
 func newSettling(src capture.Source) settling {
 	s, _ := src.(capture.Settler)
-	return settling{source: s}
+	out := settling{source: s}
+	if r, ok := src.(interface{ Headers(conn int) }); ok {
+		out.headers = r.Headers
+	}
+	return out
 }
 
 // look is called with each chunk; news says whether it brought a fact.
@@ -33,6 +38,9 @@ func (s *settling) look(number int, conn *parse.Conn, news bool) {
 		return
 	}
 	s.looks[number]++
+	if s.headers != nil && !conn.Bodies() {
+		s.headers(number)
+	}
 	if attribute.Settled(conn.Handshake()) {
 		s.source.Settle(number)
 		s.looks[number] = maxLooks

@@ -30,6 +30,7 @@ type watching struct {
 	// flushed empties the buffer of out; nil if it has none.
 	flushed func() error
 	skip    func(conn int, from parse.Side) // nil for a source that cannot
+	headers func(conn int)                  // record headers will do; nil for a source that does not care
 	drops   func() int64                    // packets lost so far by the source; nil for none
 	seen    func(*attribute.Connection)     // is told of answers too; nil for nobody
 	files   *evidence.Keeper                // nil for none
@@ -60,6 +61,7 @@ type watched struct {
 	left    bool               // out, by the filter
 	skipped [2]bool
 	settled bool
+	headers bool      // nothing else is looked at
 	records int       // on the tapes when last looked at
 	drops   int64     // of the source when its latest chunk came
 	came    time.Time // when that was, by our clock
@@ -114,6 +116,10 @@ func (w *watching) chunk(ch *parse.Chunk) {
 		w.parser.Recycle(c.conn)
 		w.parser.Release(h)
 		return
+	}
+	if w.headers != nil && !c.headers && !c.conn.Bodies() {
+		c.headers = true
+		w.headers(c.number)
 	}
 	if !c.settled && tells(events) {
 		w.look(c)
