@@ -221,12 +221,8 @@ func (w *watching) end(c *watched) {
 	}
 }
 
-// patience is how long the answer for a client without a certificate is held
-// for what the server makes of it, which mostly takes a round trip.
-const patience = time.Second
-
 // held reports whether an answer is not to be told yet, because a word of the
-// server would have another line follow at once.
+// server, which mostly takes a round trip, would have another line follow.
 func (w *watching) held(c *watched, v *attribute.Verdict) bool {
 	if c.told != nil || v.Asked != attribute.Yes || v.When != attribute.InHandshake ||
 		v.Reply != attribute.ReplyEmpty || v.Required != attribute.Unknown {
@@ -235,7 +231,7 @@ func (w *watching) held(c *watched, v *attribute.Verdict) bool {
 	if c.since.IsZero() {
 		c.since = w.latest
 	}
-	return w.now().Sub(c.since) < patience
+	return w.now().Sub(c.since) < silence
 }
 
 // answer judges a connection and tells what is new.
@@ -333,7 +329,7 @@ func (w *watching) tick() {
 	for c := range w.waiting {
 		if c.since.IsZero() {
 			w.silent(c, now)
-		} else if now.Sub(c.since) >= patience {
+		} else if now.Sub(c.since) >= silence {
 			delete(w.waiting, c)
 			w.answer(c, c.conn.Handshake())
 		}
@@ -355,7 +351,8 @@ func (w *watching) flush() {
 }
 
 // silence is how long a client must have kept silent, at the time of a tick, to
-// be taken for one that waits for a person.
+// be taken for one that waits for a person; and how long an answer is held for the
+// server.
 const silence = 3 * time.Second
 
 // silent answers for a connection whose client keeps silent, as if it ended now.
