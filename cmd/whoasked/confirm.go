@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"whoasked/attribute"
@@ -33,6 +34,10 @@ const (
 type confirmer struct {
 	prober probe.Prober
 	pace   *time.Ticker // a connection begins at each tick
+	// terminal shows how far a report has come, nil for none; asked counts the
+	// endpoints.
+	terminal *terminal
+	asked    atomic.Int64
 
 	mu   sync.Mutex
 	deaf map[netip.AddrPort]bool // took no connection in time
@@ -201,12 +206,16 @@ func (k *confirmer) confirm(ctx context.Context, askers []attribute.Asker) []cap
 			open = append(open, &askers[i])
 		}
 	}
+	if k.terminal != nil && len(open) > 0 {
+		defer watch(k.terminal, targetBar(k.asked.Load, len(open)))()
+	}
 	next := make(chan *attribute.Asker)
 	var work sync.WaitGroup
 	for range min(confirming, len(open)) {
 		work.Go(func() {
 			for a := range next {
 				a.Probe = k.ask(ctx, a)
+				k.asked.Add(1)
 			}
 		})
 	}

@@ -79,6 +79,9 @@ func answer(ctx context.Context, c *config.Config, t *terminal, inputs []input) 
 	hintKeyLog(c, t)
 	l.legs = new(attribute.Legs)
 	r := &reading{line: l, limits: limits(c), vxlan: c.Decode.VXLANPorts, terminal: t, showProgress: showProgress(c, l.outputs[0]), several: len(inputs) > 1}
+	if l.confirm != nil && r.showProgress {
+		l.confirm.terminal = t
+	}
 	for _, in := range inputs {
 		if err = r.read(ctx, in); err != nil || ctx.Err() != nil {
 			break
