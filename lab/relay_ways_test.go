@@ -220,8 +220,9 @@ func without(line map[string]any, fields ...string) map[string]any {
 }
 
 // ofRelay are the fields that differ because the relay is two connections: its
-// own stamps, the way in, and what of a client is said to it alone.
-var ofRelay = append([]string{"via", "community_id", "preamble", "target"}, stamped...)
+// own stamps, the way in, what of a client is said to it alone, and packets, of
+// which it sees none.
+var ofRelay = append([]string{"via", "community_id", "preamble", "target", "tcp"}, stamped...)
 
 // sameAsRead demands of every connection what read tells of either side of the
 // relay, and returns how many there are by answer.
