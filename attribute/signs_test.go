@@ -1,8 +1,11 @@
 package attribute
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +136,33 @@ func TestSigns(t *testing.T) {
 		if !slices.ContainsFunc(cases, func(c signCase) bool { return c.want == r.kind }) {
 			t.Errorf("no case for the sign %s", r.kind)
 		}
+	}
+}
+
+// TestSignsInSchema: the contract names the signs that there are.
+func TestSignsInSchema(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "schema", "whoasked.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Defs struct {
+			Signs struct {
+				Items struct {
+					Properties struct{ Sign struct{ Enum []string } }
+				}
+			}
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	kinds := []string{"tcp"}
+	for _, r := range signRules {
+		kinds = append(kinds, r.kind)
+	}
+	if named := schema.Defs.Signs.Items.Properties.Sign.Enum; !slices.Equal(named, kinds) {
+		t.Errorf("the schema names %q, the rules are %q", named, kinds)
 	}
 }
 
