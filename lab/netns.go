@@ -139,6 +139,23 @@ func (ns Namespace) socketsOf(protocol string) (ports []uint16, states []string,
 	return ports, states, nil
 }
 
+// WaitAddresses waits until duplicate address detection (RFC 4862 §5.4) is over: until
+// then neighbours may get no answer, also from addresses that are exempt from it.
+func (ns Namespace) WaitAddresses(t testing.TB) {
+	t.Helper()
+	var tentative []byte
+	poll(time.Minute, func() bool {
+		var err error
+		if tentative, err = exec.Command("ip", "-n", ns.Name, "-6", "addr", "show", "tentative").CombinedOutput(); err != nil {
+			t.Fatalf("ip: %v\n%s", err, tentative)
+		}
+		return len(tentative) == 0
+	})
+	if len(tentative) > 0 {
+		t.Fatalf("addresses are tentative after a minute:\n%s", tentative)
+	}
+}
+
 // WaitListen waits until every port has a listener. It asks the kernel and
 // makes no connection, so nothing of it shows in a capture.
 func (ns Namespace) WaitListen(t testing.TB, ports ...int) {

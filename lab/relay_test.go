@@ -49,6 +49,9 @@ func newHosts(t *testing.T) *hosts {
 		}
 	}
 	run(t, h.router, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.lab2.rp_filter=0")
+	for _, ns := range []Namespace{h.client, h.router, h.server} {
+		ns.WaitAddresses(t)
+	}
 	return h
 }
 

@@ -81,6 +81,9 @@ func newRoute(l *Lab) *route {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
+	for _, ns := range row {
+		ns.WaitAddresses(t)
+	}
 	r := &route{Lab: l, client: row[0], routers: [3]Namespace(row[1:4]), server: row[4]}
 	r.serve()
 	return r
