@@ -16,12 +16,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"whoasked/lab/bench/alone"
 	"whoasked/lab/release"
 )
 
@@ -42,13 +42,13 @@ func main() {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "serve":
-			exit(serve(os.Args[2], os.Stdin, os.Stdout))
+			alone.Exit("probing", serve(os.Args[2], os.Stdin, os.Stdout))
 		case "loop":
-			exit(loop(os.Args[2:]))
+			alone.Exit("probing", loop(os.Args[2:]))
 		}
 	}
 	var b bench
-	inside := flag.Bool("inside", false, "for internal use: the namespace is there")
+	inside := flag.Bool(alone.Inside, false, "for internal use: the namespace is there")
 	flag.StringVar(&b.whoasked, "whoasked", "", "measure this `FILE` instead of building one")
 	flag.IntVar(&b.rounds, "n", 3, "rounds of the comparison")
 	flag.IntVar(&b.targets, "targets", 10_000, "length of the list")
@@ -62,41 +62,26 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if !*inside {
-		exit(enter(ctx))
+		alone.Exit("probing", alone.Again(ctx, namespaces()))
 	}
-	exit(b.run(ctx))
+	alone.Exit("probing", b.run(ctx))
 }
 
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "probing:", err)
-		os.Exit(1)
+// namespaces are what the run needs beside one of the network.
+func namespaces() syscall.SysProcAttr {
+	if os.Geteuid() == 0 {
+		return syscall.SysProcAttr{}
 	}
-	os.Exit(0)
-}
-
-// enter runs the program again in namespaces of its own.
-func enter(ctx context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	return syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
-	c := exec.CommandContext(ctx, self, append([]string{"-inside"}, os.Args[1:]...)...)
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	return c.Run()
 }
 
 func (b *bench) run(ctx context.Context) error {
-	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"route", "add", "local", "198.18.0.0/15", "dev", "lo"}} {
-		if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("ip %v: %w: %s", args, err, out)
-		}
+	if err := alone.IP(ctx, "link set lo up", "route add local 198.18.0.0/15 dev lo"); err != nil {
+		return err
 	}
 	var err error
 	if b.dir, err = os.MkdirTemp("", "probing"); err != nil {

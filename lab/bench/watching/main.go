@@ -25,6 +25,7 @@ import (
 	"syscall"
 	"time"
 
+	"whoasked/lab/bench/alone"
 	"whoasked/lab/bench/traffic"
 	"whoasked/lab/release"
 )
@@ -51,7 +52,7 @@ var parts = []struct {
 func main() {
 	var b bench
 	var only, extra string
-	inside := flag.Bool("inside", false, "for internal use: the namespace is there")
+	inside := flag.Bool(alone.Inside, false, "for internal use: the namespace is there")
 	flag.StringVar(&b.whoasked, "whoasked", "", "measure this `FILE` instead of building one")
 	flag.StringVar(&b.dir, "dir", "", "keep captures in this `FOLDER` for the next run")
 	flag.Float64Var(&b.scale, "scale", 1, "size of the captures")
@@ -64,38 +65,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if !*inside {
-		exit(enter(ctx))
+		alone.Exit("watching", alone.Again(ctx, syscall.SysProcAttr{}))
 	}
-	exit(b.run(ctx, only))
-}
-
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "watching:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-// enter runs the program again in a namespace of its own.
-func enter(ctx context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	c := exec.CommandContext(ctx, self, append([]string{"-inside"}, os.Args[1:]...)...)
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	return c.Run()
+	alone.Exit("watching", b.run(ctx, only))
 }
 
 func (b *bench) run(ctx context.Context, only string) error {
-	for _, args := range []string{
-		"link add wire0 type veth peer name wire1", "link set wire0 address 02:00:00:00:00:02", "link set lo up", "link set wire0 up", "link set wire1 up",
-	} {
-		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			return fmt.Errorf("ip %v: %w: %s", args, err, out)
-		}
+	if err := alone.IP(ctx, "link add wire0 type veth peer name wire1", "link set wire0 address 02:00:00:00:00:02",
+		"link set lo up", "link set wire0 up", "link set wire1 up"); err != nil {
+		return err
 	}
 	own, err := os.MkdirTemp("", "watching")
 	if err != nil {
