@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,10 +100,19 @@ func (l *Lab) dir(name string) string {
 func (l *Lab) goPeer() string {
 	l.T.Helper()
 	l.build.Do(func() {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(l.Dir, "gopeer-bin"), "whoasked/lab/gopeer").CombinedOutput()
-		if err != nil {
-			l.T.Errorf("build gopeer: %v\n%s", err, out)
+		if err := goBuild(filepath.Join(l.Dir, "gopeer-bin"), "whoasked/lab/gopeer"); err != nil {
+			l.T.Error(err)
 		}
 	})
 	return filepath.Join(l.Dir, "gopeer-bin")
+}
+
+// goBuild makes the static binary of a command of this module.
+func goBuild(path, pkg string) error {
+	c := exec.Command("go", "build", "-o", path, pkg)
+	c.Env = append(os.Environ(), "CGO_ENABLED=0") // with cgo not all threads can give up privileges
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
 }

@@ -3,9 +3,7 @@
 package lab
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -28,11 +26,7 @@ func theProgram(t *testing.T) string {
 		if program.err = os.Chmod(program.dir, 0o755); program.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", filepath.Join(program.dir, "whoasked"), "whoasked/cmd/whoasked")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // with cgo not all threads can give up privileges
-		if out, err := build.CombinedOutput(); err != nil {
-			program.err = fmt.Errorf("build whoasked: %w\n%s", err, out)
-		}
+		program.err = goBuild(filepath.Join(program.dir, "whoasked"), "whoasked/cmd/whoasked")
 	})
 	if program.err != nil {
 		t.Fatal(program.err)

@@ -5,7 +5,6 @@ package lab
 import (
 	"encoding/binary"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,8 +46,8 @@ func tagFrames(t *testing.T, path string) {
 func TestWatchVLAN(t *testing.T) {
 	l := New(t, "go")
 	program, sender := buildProgram(t, l), filepath.Join(l.Dir, "sender")
-	if out, err := exec.Command("go", "build", "-o", sender, "whoasked/lab/sender").CombinedOutput(); err != nil {
-		t.Fatalf("build sender: %v\n%s", err, out)
+	if err := goBuild(sender, "whoasked/lab/sender"); err != nil {
+		t.Fatal(err)
 	}
 	path := filepath.Join(l.Dir, "tagged.pcap")
 	truth, err := traffic.Make(path, traffic.HandshakeProfile(0.005))

@@ -98,6 +98,12 @@ func echoTLS(t *testing.T, config *tls.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return echoing(t, l)
+}
+
+// echoing sends back what comes until the end of the test, and returns the address.
+func echoing(t *testing.T, l net.Listener) string {
+	t.Helper()
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
