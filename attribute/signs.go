@@ -22,8 +22,7 @@ type Sign struct {
 // none.
 func (a *Asker) severalMachines() string {
 	for _, s := range a.Signs {
-		switch s.Kind {
-		case "clock", "certificate", "server-hello", "hop-limit", "tcp-options":
+		if slices.ContainsFunc(signRules, func(r signRule) bool { return r.several && r.kind == s.Kind }) {
 			return s.Text
 		}
 	}
@@ -34,23 +33,25 @@ func (a *Asker) severalMachines() string {
 type signed map[netip.AddrPort][]Sign
 
 // signRule is a row: what is looked at of the legs to one address that one capture
-// shows, and what is said of it, empty for nothing.
+// shows, and what is said of it, empty for nothing; several says that it is of more
+// than one machine at the address.
 type signRule struct {
-	kind string
-	say  func(*joiner, *answering) string
+	kind    string
+	several bool
+	say     func(*joiner, *answering) string
 }
 
 // signRules is in the order in which signs are told. Those of what lies between two
 // captures, or the two legs of a hop, come first; see crossing.
 var signRules = []signRule{
-	{"round-trip", byRoundTrip},
-	{"syn-hop-limit", bySYNTTL},
-	{"timestamps", byBare},
-	{"clock", byClock},
-	{"hop-limit", byTTL},
-	{"tcp-options", byOptions},
-	{"certificate", byCertificate},
-	{"server-hello", byServerHello},
+	{"round-trip", false, byRoundTrip},
+	{"syn-hop-limit", false, bySYNTTL},
+	{"timestamps", false, byBare},
+	{"clock", true, byClock},
+	{"hop-limit", true, byTTL},
+	{"tcp-options", true, byOptions},
+	{"certificate", true, byCertificate},
+	{"server-hello", true, byServerHello},
 }
 
 // answering is what one capture shows of one server, in order of time.

@@ -45,11 +45,16 @@ func (f *flow) tuple(d int) Tuple {
 	return t
 }
 
+// bare is the key without tunnels.
+func (k key) bare() key {
+	k.via = 0
+	return k
+}
+
 // otherWay finds the flow of which a segment, with a key that none has, is the
 // first of the other direction; nil if there is none.
 func (t *Tracker) otherWay(k *key, d int, seg *Segment) *flow {
-	bare := *k
-	bare.via = 0
+	bare := k.bare()
 	var f *flow
 	if k.via != 0 {
 		f = t.find(&bare)
@@ -150,9 +155,7 @@ func (t *Tracker) noteTunnelled(f *flow) {
 	if f.key.via == 0 {
 		return
 	}
-	bare := f.key
-	bare.via = 0
-	t.tunnelled[bare] = f.id
+	t.tunnelled[f.key.bare()] = f.id
 }
 
 // forgetTunnelled is the reverse.
@@ -160,9 +163,7 @@ func (t *Tracker) forgetTunnelled(f *flow) {
 	if f.key.via == 0 {
 		return
 	}
-	bare := f.key
-	bare.via = 0
-	if t.tunnelled[bare] == f.id {
+	if bare := f.key.bare(); t.tunnelled[bare] == f.id {
 		delete(t.tunnelled, bare)
 	}
 }

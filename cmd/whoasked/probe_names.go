@@ -43,15 +43,14 @@ func (p *probing) moreNames(t probe.Target, done []*probe.Attempt) []probe.Probe
 	}
 	var order []netip.AddrPort
 	names := make(map[netip.AddrPort]*nameList)
-	like := make(map[netip.AddrPort]*probe.Attempt)
 	for _, a := range done {
 		if a == nil || !answered(a) {
 			continue
 		}
 		l := names[a.Addr]
 		if l == nil {
-			l = &nameList{of: t}
-			names[a.Addr], like[a.Addr] = l, a
+			l = &nameList{of: t, aside: a.Aside}
+			names[a.Addr] = l
 			order = append(order, a.Addr)
 		}
 		l.certificate(a)
@@ -60,15 +59,16 @@ func (p *probing) moreNames(t probe.Target, done []*probe.Attempt) []probe.Probe
 	m.ALPN, m.Resume, m.Later = []string{m.Plainest()}, false, false
 	var out []probe.Probe
 	for _, addr := range order {
-		m.Addrs, m.Names = []netip.Addr{addr.Addr()}, names[addr].list(p.flags.eachNames, p.hops, done)
+		l := names[addr]
+		m.Addrs, m.Names = []netip.Addr{addr.Addr()}, l.list(p.flags.eachNames, p.hops, done)
 		at := t
 		at.Port = addr.Port()
 		for _, pr := range m.Plan(at) {
-			pr.Target, pr.Aside, pr.Found = t, like[addr].Aside, true
+			pr.Target, pr.Aside, pr.Found = t, l.aside, true
 			out = append(out, pr)
 		}
-		if n := names[addr].left; n > 0 {
-			p.terminal.note(fmt.Sprintf("%s: %s beyond %d left out", addr, count(int64(n), "further name"), maxEachName))
+		if l.left > 0 {
+			p.terminal.note(fmt.Sprintf("%s: %s beyond %d left out", addr, count(int64(l.left), "further name"), maxEachName))
 		}
 	}
 	return out
@@ -77,6 +77,7 @@ func (p *probing) moreNames(t probe.Target, done []*probe.Attempt) []probe.Probe
 // nameList gathers names to try at an address.
 type nameList struct {
 	of    probe.Target
+	aside bool     // as of the probes that led there
 	certs []string // as certificates spell them
 	names []string
 	left  int // not tried
@@ -84,11 +85,13 @@ type nameList struct {
 
 // certificate takes the names of the certificate that came with an answer.
 func (l *nameList) certificate(a *probe.Attempt) {
-	for _, c := range a.Handshake.ServerCerts()[:min(1, len(a.Handshake.ServerCerts()))] {
-		for _, n := range c.Names {
-			if !slices.Contains(l.certs, n) && len(l.certs) < 64*maxEachName {
-				l.certs = append(l.certs, n)
-			}
+	chain := a.Handshake.ServerCerts()
+	if len(chain) == 0 {
+		return
+	}
+	for _, n := range chain[0].Names {
+		if !slices.Contains(l.certs, n) && len(l.certs) < 64*maxEachName {
+			l.certs = append(l.certs, n)
 		}
 	}
 }
