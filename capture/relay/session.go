@@ -39,6 +39,7 @@ type session struct {
 	half    bool     // one direction has been closed
 	cause   parse.End
 	causeBy parse.Side
+	gone    error // by which an end turned out not to be there any more
 }
 
 // newSession begins to tell about a connection to the upstream reached.
@@ -113,6 +114,7 @@ func (s *session) closed(from parse.Side) {
 func (s *session) setBroken(side parse.Side, err error) {
 	s.mu.Lock()
 	s.broken[side] = err
+	s.vanished(err)
 	s.mu.Unlock()
 }
 
@@ -121,15 +123,19 @@ func (s *session) reset(by parse.Side, err error) {
 	if !s.because(parse.RST, by) {
 		return // torn down already
 	}
+	s.mu.Lock()
 	s.vanished(err)
+	s.mu.Unlock()
 	awaitSent(s.conns[by.Other()], drainBeforeReset)
 	s.teardown()
 }
 
-// vanished tells of an end that is not there any more.
+// vanished takes note of an end that is not there any more, for finish to tell:
+// the kernel says so to one direction alone, and the other one, which takes it for
+// a reset, may be through before. s.mu is held.
 func (s *session) vanished(err error) {
-	if k := vanishedKind(err); k != KindNone {
-		s.r.trouble(&Trouble{Kind: k, Client: s.flow.Addrs[0], Target: s.flow.Addrs[1].String(), Err: err})
+	if ours := s.cause != parse.Open && s.cause != parse.RST; !ours && s.gone == nil && isVanished(err) {
+		s.gone = err
 	}
 }
 
@@ -165,17 +171,19 @@ func (s *session) teardown() {
 // finish tells the end once both pumps are done.
 func (s *session) finish() {
 	s.mu.Lock()
-	end, by, gone := s.cause, s.causeBy, error(nil)
+	end, by, gone := s.cause, s.causeBy, s.gone
 	if end == parse.Open {
 		end = parse.FIN
 		for side := range s.broken {
-			if err := s.broken[side]; err != nil { // found out behind the other direction's end
-				end, by, gone = parse.RST, parse.Side(side), err
+			if s.broken[side] != nil { // found out behind the other direction's end
+				end, by = parse.RST, parse.Side(side)
 			}
 		}
 	}
 	s.mu.Unlock()
-	s.vanished(gone)
+	if gone != nil {
+		s.r.trouble(&Trouble{Kind: KindVanished, Client: s.flow.Addrs[0], Target: s.flow.Addrs[1].String(), Err: gone})
+	}
 	if end == parse.RST {
 		s.teardown()
 	}
@@ -213,12 +221,8 @@ type writeError struct{ err error }
 func (e *writeError) Error() string { return e.err.Error() }
 func (e *writeError) Unwrap() error { return e.err }
 
-// vanishedKind tells an end that is not there any more from one that reset.
-func vanishedKind(err error) Kind {
-	switch {
-	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, os.ErrDeadlineExceeded),
-		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return KindVanished
-	}
-	return KindNone
+// isVanished tells an end that is not there any more from one that reset.
+func isVanished(err error) bool {
+	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
 }
