@@ -97,7 +97,7 @@ func passed(t *testing.T, held net.Listener, args ...string) *exec.Cmd {
 	t.Cleanup(func() { f.Close() })
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec whoasked relay "$@"`, "relay", "--drain", "20s"}, args...)...)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec whoasked relay "$@"`, "relay", "--drain", "20s", "--max-rate", "1000000"}, args...)...)
 	cmd.ExtraFiles = []*os.File{f}
 	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir())
 	cmd.Dir = t.TempDir()
