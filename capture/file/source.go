@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 
 	"whoasked/capture"
 	"whoasked/parse"
@@ -19,6 +20,12 @@ type Source struct {
 	tap     func(*Packet, *capture.Segment)
 
 	backwards int64 // packets older than the one before
+
+	// mu guards, where Chunks is shared, all of this but what waits for packets;
+	// packets are the reader's counts then.
+	mu      sync.Mutex
+	shared  bool
+	packets Stats
 }
 
 var _ capture.Source = (*Source)(nil)
@@ -35,6 +42,22 @@ func (s *Source) VXLANPorts(ports []uint16) { s.decoder.VXLANPorts(ports) }
 // come. It must come before Chunks.
 func (s *Source) Tap(see func(*Packet, *capture.Segment)) { s.tap = see }
 
+// Share lets other goroutines call Notes and Decoded while Chunks runs. It must
+// come before Chunks.
+func (s *Source) Share() { s.shared = true }
+
+func (s *Source) lock() {
+	if s.shared {
+		s.mu.Lock()
+	}
+}
+
+func (s *Source) unlock() {
+	if s.shared {
+		s.mu.Unlock()
+	}
+}
+
 // ViaName is [capture.Decoder.ViaName].
 func (s *Source) ViaName(via uint32) string { return s.decoder.ViaName(via) }
 
@@ -48,7 +71,9 @@ func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 	return func(yield func(parse.Chunk, error) bool) {
 		defer s.reader.Close()
 		defer context.AfterFunc(ctx, s.reader.Close)() // wakes a Next that waits
+		s.lock()
 		s.tracker = capture.NewTracker(s.limits, s.decoder.ViaName, func(c parse.Chunk) bool { return yield(c, nil) })
+		s.unlock()
 		err := s.run()
 		if err == nil {
 			return
@@ -59,6 +84,8 @@ func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 		if err != io.EOF && !yield(parse.Chunk{}, err) {
 			return
 		}
+		s.lock()
+		defer s.unlock()
 		s.tracker.Flush(parse.CaptureEnd)
 	}
 }
@@ -71,48 +98,64 @@ func (s *Source) run() error {
 		seg capture.Segment
 	)
 	for last := int64(0); ; last = p.Time {
-		if err := s.reader.Next(&p); err != nil {
+		err := s.reader.Next(&p)
+		s.lock()
+		if s.shared {
+			s.packets = s.reader.Stats()
+		}
+		more := err == nil && s.packet(&p, &seg, last)
+		s.unlock()
+		if !more {
 			return err
-		}
-		if p.Time < last {
-			s.backwards++
-		}
-		s.decoder.Advance(p.Time)
-		out := s.decoder.Decode(p.Link, p.Data, p.WireLen, &seg)
-		if s.tap != nil && (out == capture.TCP || out == capture.UDP) {
-			s.tap(&p, &seg)
-		}
-		switch out {
-		case capture.TCP:
-			if !s.tracker.Segment(p.Time, &seg) {
-				return nil
-			}
-		case capture.UDP:
-			if !s.tracker.Datagram(p.Time, &seg) {
-				return nil
-			}
-		case capture.EAPOL:
-			if !s.tracker.EAPOL(p.Time, &seg) {
-				return nil
-			}
 		}
 	}
 }
 
+// packet takes the next packet; the one before is of the time last. It returns
+// false once the consumer stopped.
+func (s *Source) packet(p *Packet, seg *capture.Segment, last int64) bool {
+	if p.Time < last {
+		s.backwards++
+	}
+	s.decoder.Advance(p.Time)
+	out := s.decoder.Decode(p.Link, p.Data, p.WireLen, seg)
+	if s.tap != nil && (out == capture.TCP || out == capture.UDP) {
+		s.tap(p, seg)
+	}
+	switch out {
+	case capture.TCP:
+		return s.tracker.Segment(p.Time, seg)
+	case capture.UDP:
+		return s.tracker.Datagram(p.Time, seg)
+	case capture.EAPOL:
+		return s.tracker.EAPOL(p.Time, seg)
+	}
+	return true
+}
+
 // Decoded returns the decoder's counts so far.
-func (s *Source) Decoded() capture.DecodeStats { return s.decoder.Stats() }
+func (s *Source) Decoded() capture.DecodeStats {
+	s.lock()
+	defer s.unlock()
+	return s.decoder.Stats()
+}
 
 // Notes returns what is to be said about the capture itself; it is complete
 // after Chunks. What did not occur is left out.
 func (s *Source) Notes() []capture.Note {
-	f := s.reader.Stats()
+	s.lock()
+	defer s.unlock()
+	f := s.packets
+	if !s.shared {
+		f = s.reader.Stats()
+	}
 	all := []capture.Note{
 		{
 			Kind: "overlong-packets", Count: f.Overlong,
 			Text: fmt.Sprintf("%d packets are longer than %d KiB and were passed over", f.Overlong, maxPacket>>10),
 		},
 		{
-			Kind: "secrets", Count: s.unusedSecrets(),
+			Kind: "secrets", Count: s.unusedSecrets(&f),
 			Text: fmt.Sprintf("%d blocks of TLS secrets are in the file; they were not used", f.Secrets),
 		},
 		{
@@ -138,9 +181,9 @@ func (s *Source) Notes() []capture.Note {
 }
 
 // unusedSecrets counts the blocks of TLS secrets that nobody wanted.
-func (s *Source) unusedSecrets() int64 {
-	if f, ok := s.reader.format.(*pcapng); ok && f.secretsTo == nil {
-		return s.reader.stats.Secrets
+func (s *Source) unusedSecrets(f *Stats) int64 {
+	if p, ok := s.reader.format.(*pcapng); ok && p.secretsTo == nil {
+		return f.Secrets
 	}
 	return 0
 }

@@ -192,6 +192,7 @@ func (r *watchRun) source(ctx context.Context, stdin bool) (capture.Source, erro
 			return nil, splitHint(err)
 		}
 		src := file.NewSource(reader, limits(r.config))
+		src.Share() // with whoever asks for a summary
 		r.notes, r.viaName = src.Notes, src.ViaName
 		if k := r.watching.files; k != nil {
 			src.Tap(func(p *file.Packet, seg *capture.Segment) { k.Packet(p.Time, p.Link, p.WireLen, p.Data, seg) })
