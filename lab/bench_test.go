@@ -71,25 +71,14 @@ func judgeAll(tb testing.TB, path string) (tls, asked int) {
 	}
 	defer r.Close()
 	src := file.NewSource(r, capture.Limits{})
-	parser := parse.NewParser(parse.Options{})
-	var conns []*parse.Conn
+	conns := parse.NewParser(parse.Options{}).NewConns()
 	for ch, err := range src.Chunks(tb.Context()) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		for ch.Conn >= len(conns) {
-			conns = append(conns, nil)
-		}
-		if conns[ch.Conn] == nil {
-			conns[ch.Conn] = parser.NewConn()
-		}
-		conns[ch.Conn].Feed(ch)
-		if ch.End == parse.Open {
-			continue
-		}
-		h := conns[ch.Conn].Handshake()
-		conns[ch.Conn] = nil
-		if !h.TLS {
+		conn, _ := conns.Feed(&ch)
+		h := conn.Handshake()
+		if ch.End == parse.Open || !h.TLS {
 			continue
 		}
 		tls++

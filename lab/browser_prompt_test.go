@@ -118,24 +118,14 @@ func judgeConnections(t *testing.T, pcap string) []*attribute.Connection {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	parser := parse.NewParser(parse.Options{})
-	open := map[int]*parse.Conn{}
+	open := parse.NewParser(parse.Options{}).NewConns()
 	var conns []*attribute.Connection
 	for ch, err := range file.NewSource(r, capture.Limits{}).Chunks(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := open[ch.Conn]
-		if c == nil {
-			c = parser.NewConn()
-			open[ch.Conn] = c
-		}
-		c.Feed(ch)
-		if ch.End == parse.Open {
-			continue
-		}
-		delete(open, ch.Conn)
-		if h := c.Handshake(); h.TLS {
+		conn, _ := open.Feed(&ch)
+		if h := conn.Handshake(); ch.End != parse.Open && h.TLS {
 			c := &attribute.Connection{ID: uint64(len(conns) + 1), Capture: pcap, Handshake: h, Verdict: attribute.Judge(h)}
 			c.Client, c.Server = h.Ends()
 			conns = append(conns, c)

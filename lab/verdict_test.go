@@ -31,25 +31,18 @@ func judgeAll(t *testing.T, pcap string, keys *parse.Keys) map[connKey]judged {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	parser := parse.NewParser(parse.Options{Keys: keys})
-	open := map[int]*parse.Conn{}
+	open := parse.NewParser(parse.Options{Keys: keys}).NewConns()
 	var done []*parse.Handshake
 	for ch, err := range file.NewSource(r, capture.Limits{}).Chunks(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := open[ch.Conn]
-		if c == nil {
-			c = parser.NewConn()
-			open[ch.Conn] = c
-		}
-		c.Feed(ch)
+		c, _ := open.Feed(&ch)
 		if ch.End != parse.Open {
 			done = append(done, c.Handshake())
 			for in := c.Handshake().Inner; in != nil && in.TLS; in = in.Inner {
 				done = append(done, in)
 			}
-			delete(open, ch.Conn)
 		}
 	}
 	slices.SortStableFunc(done, func(a, b *parse.Handshake) int { return a.Start.Compare(b.Start) })

@@ -76,7 +76,7 @@ func judgeKeyed(t *testing.T, way Way, o Options, keys *parse.Keys) *judged {
 	go func() {
 		defer close(done)
 		p := parse.NewParser(parse.Options{Keys: keys})
-		conns := make(map[int]*parse.Conn)
+		conns := p.NewConns()
 		told := make(map[int]bool)
 		for ch, err := range r.Chunks(ctx) {
 			if tr := (*Trouble)(nil); errors.As(err, &tr) && o.Inspect != nil {
@@ -87,12 +87,8 @@ func judgeKeyed(t *testing.T, way Way, o Options, keys *parse.Keys) *judged {
 				t.Error(err)
 				continue
 			}
-			if conns[ch.Conn] == nil {
-				conns[ch.Conn] = p.NewConn()
-			}
-			c := conns[ch.Conn]
 			r.mu.Lock()
-			c.Feed(ch)
+			c, _ := conns.Feed(&ch)
 			r.mu.Unlock()
 			r.skipped.Add(int64(ch.Skipped))
 			if !c.Bodies() {
@@ -110,7 +106,6 @@ func judgeKeyed(t *testing.T, way Way, o Options, keys *parse.Keys) *judged {
 			if v := attribute.Judge(h); h.TLS || o.Inspect == nil {
 				r.verdicts <- v
 			}
-			delete(conns, ch.Conn)
 			delete(told, ch.Conn)
 		}
 	}()

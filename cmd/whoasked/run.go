@@ -31,7 +31,6 @@ type line struct {
 	// as it ends, which a stream that may pause needs.
 	batch int
 
-	conns []*parse.Conn // indexed by Chunk.Conn, nil for none
 	bench attribute.Bench
 	ended attribute.Connection // the one being reported, which nobody keeps
 	// inside is the id of the connection around the one being judged, 0 for none.
@@ -179,28 +178,19 @@ func (l *line) read(ctx context.Context, name string, src capture.Source, failed
 // parse feeds the chunks of a source to their connections and hands on those
 // that are over.
 func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, broken <-chan error, failed func(error)) error {
-	clear(l.conns) // in case the source before broke off
+	conns := l.parser.NewConns()
 	settle := newSettling(src)
 	for ch, err := range src.Chunks(ctx) {
 		if err != nil {
 			failed(err)
 			continue
 		}
-		for ch.Conn >= len(l.conns) {
-			l.conns = append(l.conns, nil)
-		}
-		conn := l.conns[ch.Conn]
-		if conn == nil {
-			conn = l.parser.NewConn()
-			l.conns[ch.Conn] = conn
-		}
-		news := len(conn.Feed(ch)) > 0
+		conn, events := conns.Feed(&ch)
 		if ch.End == parse.Open {
-			settle.look(ch.Conn, conn, news)
+			settle.look(ch.Conn, conn, len(events) > 0)
 			continue
 		}
 		settle.forget(ch.Conn)
-		l.conns[ch.Conn] = nil
 		h := conn.Handshake()
 		l.parser.Recycle(conn)
 		if err := ended.put(h, l.parser, broken); err != nil {

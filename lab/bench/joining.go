@@ -70,26 +70,17 @@ func readLine(ctx context.Context, path string, join bool) (judged int, left int
 	parser := parse.NewParser(parse.Options{})
 	book := attribute.NewBook()
 	var legs attribute.Legs
-	var conns []*parse.Conn
+	conns := parser.NewConns()
 	for ch, err := range src.Chunks(ctx) {
 		if err != nil {
 			return 0, 0, err
 		}
-		for ch.Conn >= len(conns) {
-			conns = append(conns, nil)
-		}
-		conn := conns[ch.Conn]
-		if conn == nil {
-			conn = parser.NewConn()
-			conns[ch.Conn] = conn
-		}
-		conn.Feed(ch)
+		conn, _ := conns.Feed(&ch)
 		if ch.End == parse.Open {
 			continue
 		}
 		h := conn.Handshake()
 		parser.Recycle(conn)
-		conns[ch.Conn] = nil
 		if h.TLS {
 			judged++
 			c := &attribute.Connection{ID: uint64(judged), Capture: path, Handshake: h, Verdict: attribute.Judge(h)}

@@ -60,23 +60,15 @@ func judgeWith(pkts []packet, keys *parse.Keys) []connection {
 
 // follow is judgeWith with a look at every connection after each of its chunks.
 func follow(pkts []packet, keys *parse.Keys, look func(*parse.Handshake)) []connection {
-	parser := parse.NewParser(parse.Options{Keys: keys})
-	conns := map[int]*parse.Conn{}
+	conns := parse.NewParser(parse.Options{Keys: keys}).NewConns()
 	var out []connection
 	dec := capture.NewDecoder()
 	tracker := capture.NewTracker(capture.Limits{}, dec.ViaName, func(ch parse.Chunk) bool {
-		c := conns[ch.Conn]
-		if c == nil {
-			c = parser.NewConn()
-			conns[ch.Conn] = c
-		}
-		c.Feed(ch)
-		look(c.Handshake())
-		if ch.End != parse.Open {
-			delete(conns, ch.Conn)
-			if h := c.Handshake(); h.TLS {
-				out = append(out, connection{h, attribute.Judge(h)})
-			}
+		c, _ := conns.Feed(&ch)
+		h := c.Handshake()
+		look(h)
+		if ch.End != parse.Open && h.TLS {
+			out = append(out, connection{h, attribute.Judge(h)})
 		}
 		return true
 	})

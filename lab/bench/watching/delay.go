@@ -32,8 +32,7 @@ func deciding(path string) (map[string]int, error) {
 	defer r.Close()
 	packet := -1
 	at := make(map[string]int)
-	parser := parse.NewParser(parse.Options{})
-	conns := make(map[int]*parse.Conn)
+	conns := parse.NewParser(parse.Options{}).NewConns()
 	var judge attribute.Bench
 	src := file.NewSource(r, capture.Limits{})
 	src.Tap(func(*file.Packet, *capture.Segment) { packet++ })
@@ -41,12 +40,7 @@ func deciding(path string) (map[string]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := conns[ch.Conn]
-		if c == nil {
-			c = parser.NewConn()
-			conns[ch.Conn] = c
-		}
-		c.Feed(ch)
+		c, _ := conns.Feed(&ch)
 		h := c.Handshake()
 		client, _ := h.Ends()
 		if _, known := at[client.String()]; !known && h.TLS && attribute.Decided(h) {
@@ -54,9 +48,6 @@ func deciding(path string) (map[string]int, error) {
 			if ch.End != parse.Open || v.Reply != attribute.ReplyEmpty || v.Required != attribute.Unknown {
 				at[client.String()] = packet
 			}
-		}
-		if ch.End != parse.Open {
-			delete(conns, ch.Conn)
 		}
 	}
 	return at, nil
