@@ -13,16 +13,22 @@ import (
 // azure reads one resource, a list of them, or the list in an answer of the
 // resource manager.
 func (r *reader) azure(data []byte) error {
-	root, err := parseJSON(data)
+	told := make(map[string]bool)
+	root, err := parseJSON(data, func(path, want string) {
+		r.odd++
+		if place := r.name + ": " + path; !told[place+want] {
+			told[place+want] = true
+			r.note(place, "is no %s; taken for missing", want)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	resources := root.items()
-	if len(resources) == 0 {
-		resources = []node{root}
-		if list := root.get("value").items(); len(list) > 0 {
-			resources = list
-		}
+	resources := []node{root}
+	if _, list := root.v.([]any); list {
+		resources = root.items()
+	} else if list := root.get("value").items(); len(list) > 0 {
+		resources = list
 	}
 	known := 0
 	for _, n := range resources {
@@ -96,12 +102,16 @@ func (r *reader) apim(n node) {
 		r.note(r.place(n), "no %s: %s is told by its host names only", key, hop)
 	}
 	// The tier without machines of its own has one switch for all names.
-	all := attribute.NotDeclared
+	all, odd := attribute.NotDeclared, r.odd
 	if strings.EqualFold(n.get("sku").get("name").text(), "Consumption") {
 		kind, all = "apim-consumption", attribute.DeclaredOff
 		if on, _ := n.get("enableClientCertificate").flag(); on {
 			all = attribute.DeclaredRequired
 		}
+	}
+	untold := r.odd > odd
+	if untold {
+		all = attribute.NotDeclared
 	}
 	names := n.get("hostnameConfigurations")
 	if len(names.items()) == 0 {
@@ -110,7 +120,7 @@ func (r *reader) apim(n node) {
 	fallback := false
 	for _, c := range names.items() {
 		l := listener{hop: hop, kind: kind, port: 443, addrs: addrs, declared: r.negotiates(c), from: r.name + ": hostnameConfigurations of " + hop}
-		if all != attribute.NotDeclared {
+		if all != attribute.NotDeclared || untold {
 			l.declared = all
 		}
 		if l.fallback, _ = c.get("defaultSslBinding").flag(); l.fallback {
@@ -123,8 +133,9 @@ func (r *reader) apim(n node) {
 		name, ok := r.hostname(r.place(c.get("hostName")), c.get("hostName").text())
 		if ok {
 			l.names = []attribute.Hostname{name}
-			r.listeners = append(r.listeners, l)
 		}
+		l.others = !ok
+		r.listeners = append(r.listeners, l)
 	}
 	if !fallback && len(names.items()) > 0 {
 		r.note(r.place(names), "none has defaultSslBinding: what clients without a server name get is not declared")
@@ -134,8 +145,11 @@ func (r *reader) apim(n node) {
 // negotiates reads what a host name does in the handshake. It asks, and leaves it
 // to policies to insist.
 func (r *reader) negotiates(c node) attribute.Declared {
+	odd := r.odd
 	on, known := c.get("negotiateClientCertificate").flag()
 	switch {
+	case r.odd > odd:
+		return attribute.NotDeclared
 	case on:
 		return attribute.DeclaredOptional
 	case !known:
@@ -176,17 +190,20 @@ func (r *reader) appgw(n node) {
 		}
 		named := append(c.get("hostNames").items(), c.get("hostName"))
 		for _, h := range named {
+			odd := r.odd
 			if h.text() == "" {
+				l.others = l.others || r.odd > odd
 				continue
 			}
-			if name, ok := r.hostname(r.place(h), h.text()); ok && !slices.Contains(l.names, name) {
+			name, ok := r.hostname(r.place(h), h.text())
+			if ok && !slices.Contains(l.names, name) {
 				l.names = append(l.names, name)
 			}
-			l.fallback = false
+			l.others = l.others || !ok
 		}
 		// A basic listener takes every name. What clients get that fit none of
 		// several multi-site listeners is not documented, and not declared here.
-		l.fallback = !c.get("hostName").there() && len(c.get("hostNames").items()) == 0
+		l.fallback = len(l.names) == 0 && !l.others
 		r.listeners = append(r.listeners, l)
 	}
 }
@@ -201,10 +218,14 @@ func (r *reader) profile(n, c node) attribute.Declared {
 		r.note(r.place(c), "its sslProfile is not in sslProfiles; whether it asks is not told")
 		return attribute.NotDeclared
 	}
-	switch mode := p.get("clientAuthConfiguration").get("verifyClientAuthMode").text(); {
+	odd := r.odd
+	mode, trusted := p.get("clientAuthConfiguration").get("verifyClientAuthMode").text(), p.get("trustedClientCertificates").items()
+	switch {
+	case r.odd > odd:
+		return attribute.NotDeclared
 	case strings.EqualFold(mode, "Passthrough"):
 		return attribute.DeclaredOptional
-	case len(p.get("trustedClientCertificates").items()) > 0:
+	case len(trusted) > 0:
 		return attribute.DeclaredRequired
 	case mode != "" && !strings.EqualFold(mode, "Strict"):
 		r.note(r.place(p), "verifyClientAuthMode %.40q is not known; whether it asks is not told", mode)
@@ -219,7 +240,7 @@ func (r *reader) frontend(n, c node) []netip.Addr {
 	public := f.get("publicIPAddress")
 	for _, a := range []node{f.get("privateIPAddress"), public.get("ipAddress")} {
 		if a.there() {
-			return r.addresses(node{a.path, []any{a.v}})
+			return r.addresses(node{a.path, []any{a.v}, a.odd})
 		}
 	}
 	switch {
@@ -237,7 +258,7 @@ func (r *reader) frontend(n, c node) []netip.Addr {
 func (r *reader) refer(list, ref node) node {
 	id := ref.get("id").text()
 	if id == "" {
-		return node{ref.path, nil}
+		return node{ref.path, nil, ref.odd}
 	}
 	for _, item := range list.items() {
 		if strings.EqualFold(item.get("id").text(), id) {
@@ -249,5 +270,5 @@ func (r *reader) refer(list, ref node) node {
 			return item
 		}
 	}
-	return node{ref.path, nil}
+	return node{ref.path, nil, ref.odd}
 }

@@ -9,9 +9,11 @@ package declared
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
+	"unicode/utf16"
 
 	"whoasked/attribute"
 )
@@ -62,7 +64,7 @@ func Read(name string, data []byte, machine []netip.Addr) (*Export, error) {
 	if len(data) > MaxBytes {
 		return nil, fmt.Errorf("longer than the %d MiB that are read", MaxBytes>>20)
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = plain(data)
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("nothing in it")
 	}
@@ -80,6 +82,25 @@ func Read(name string, data []byte, machine []netip.Addr) (*Export, error) {
 	return nil, errors.New("neither JSON of az, nor nginx -T, nor a HAProxy configuration")
 }
 
+// plain takes off a byte order mark, and makes UTF-8 of the UTF-16 that a redirection
+// in Windows PowerShell writes.
+func plain(data []byte) []byte {
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(data, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	default:
+		return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	}
+	units := make([]uint16, 0, len(data)/2)
+	for data = data[2:]; len(data) > 1; data = data[2:] {
+		units = append(units, order.Uint16(data))
+	}
+	return []byte(string(utf16.Decode(units)))
+}
+
 // reader collects what is found in an export.
 type reader struct {
 	name      string
@@ -87,6 +108,7 @@ type reader struct {
 	listeners []listener
 	behind    []behind
 	export    Export
+	odd       int // times that a value was not what it should be
 }
 
 // note keeps a note, up to a bound.

@@ -1,13 +1,18 @@
 package declared_test
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"whoasked/config"
 	"whoasked/declared"
@@ -33,12 +38,12 @@ func told(e *declared.Export) string {
 func TestExports(t *testing.T) {
 	for _, c := range []struct{ name, machine string }{
 		{"apim-internal-az.json", ""}, {"apim-list-arm.json", ""}, {"appgw-az.json", ""}, {"appgw-list-arm.json", ""},
-		{"nginx.txt", ""}, {"nginx.txt", "198.18.0.20"}, {"haproxy.cfg", ""},
+		{"nginx.txt", ""}, {"nginx.txt", "198.18.0.20"}, {"nginx-sockets.txt", "198.18.0.20 2001:db8::20"}, {"haproxy.cfg", ""},
 	} {
 		var machine []netip.Addr
 		golden := strings.TrimSuffix(c.name, filepath.Ext(c.name)) + ".yaml"
-		if c.machine != "" {
-			machine = append(machine, netip.MustParseAddr(c.machine))
+		for _, a := range strings.Fields(c.machine) {
+			machine = append(machine, netip.MustParseAddr(a))
 			golden = strings.TrimSuffix(c.name, filepath.Ext(c.name)) + "-address.yaml"
 		}
 		data, err := os.ReadFile(filepath.Join("testdata", c.name))
@@ -59,6 +64,87 @@ func TestExports(t *testing.T) {
 		want, err := os.ReadFile(filepath.Join("testdata", golden))
 		if err != nil || got != string(want) {
 			t.Errorf("%s differs from %s (%v); got:\n%s", c.name, golden, err, got)
+		}
+	}
+}
+
+// TestEncodings: Windows PowerShell writes UTF-16, other programs a byte order mark.
+func TestEncodings(t *testing.T) {
+	data, err := os.ReadFile("testdata/apim-internal-az.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide := func(order binary.AppendByteOrder) []byte {
+		var out []byte
+		for _, u := range utf16.Encode([]rune("\ufeff" + string(data))) {
+			out = order.AppendUint16(out, u)
+		}
+		return out
+	}
+	want, err := declared.Read("x", data, nil)
+	if err != nil || len(want.Hops) == 0 {
+		t.Fatal(err, want)
+	}
+	for name, data := range map[string][]byte{
+		"UTF-8 with a mark": append([]byte("\xef\xbb\xbf"), data...),
+		"UTF-16LE":          wide(binary.LittleEndian), "UTF-16BE": wide(binary.BigEndian),
+	} {
+		if got, err := declared.Read("x", data, nil); err != nil || told(got) != told(want) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// TestWrongTypes puts a value of another type into each place of the exports in JSON:
+// what then comes out differently is told in a note, and nothing is cut off in silence.
+func TestWrongTypes(t *testing.T) {
+	for _, name := range []string{"apim-internal-az.json", "apim-list-arm.json", "appgw-az.json", "appgw-list-arm.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := declared.Read(name, data, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range len(bytes.TrimSpace(data)) {
+			if e, err := declared.Read(name, data[:n], nil); err == nil {
+				t.Fatalf("%s, cut at %d, is read: %s", name, n, told(e))
+			}
+		}
+		var root any
+		if err := json.Unmarshal(data, &root); err != nil {
+			t.Fatal(err)
+		}
+		each(root, func(place string, value any, put func(any)) {
+			for _, other := range []any{7.5, "", true, []any{}, map[string]any{}} {
+				if reflect.TypeOf(other) == reflect.TypeOf(value) {
+					continue
+				}
+				put(other)
+				changed, _ := json.Marshal(root)
+				put(value)
+				e, err := declared.Read(name, changed, nil)
+				if err == nil && !reflect.DeepEqual(e.Hops, whole.Hops) && reflect.DeepEqual(e.Notes, whole.Notes) {
+					t.Errorf("%s: %v in the place of %s %v is not told of:\n%s", name, other, place, value, told(e))
+				}
+			}
+		})
+	}
+}
+
+// each calls f for every value in a document, with what puts another in its place.
+func each(v any, f func(place string, value any, put func(any))) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			f(key, inner, func(other any) { v[key] = other })
+			each(inner, f)
+		}
+	case []any:
+		for i, inner := range v {
+			f(fmt.Sprint(i), inner, func(other any) { v[i] = other })
+			each(inner, f)
 		}
 	}
 }
@@ -87,6 +173,9 @@ func TestUnreadable(t *testing.T) {
 		{"# configuration file /a:\nhttp { include /a; include /a; }\n", "too long"},
 		{"frontend a\n bind\n", "bind without an address"},
 		{"frontend a\n bind :443 ssl crt x\n", "under no name"},
+		{"\xff\xfe{", "nothing in it"},
+		{"\xff\xfeh\x00i\x00", "neither JSON"},
+		{"global\n.if defined(X)\nfrontend a\n bind 198.18.0.20:443 ssl crt x\n.endif\n", ":2: conditional: what stands under it is read as if it held"},
 	} {
 		e, err := declared.Read("x", []byte(c.data), nil)
 		got := fmt.Sprint(err)

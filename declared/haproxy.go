@@ -79,6 +79,10 @@ func (r *reader) sections(text string) []*section {
 		if len(w) == 0 {
 			continue
 		}
+		if w[0] == ".if" || w[0] == ".elif" || w[0] == ".else" {
+			r.note(fmt.Sprintf("%s:%d", r.name, n), "conditional: what stands under it is read as if it held")
+			continue
+		}
 		if slices.Contains(haproxySections, w[0]) {
 			cur = &section{kind: w[0], mode: defaults[""]}
 			if len(w) > 1 {
@@ -88,8 +92,10 @@ func (r *reader) sections(text string) []*section {
 				cur.mode = defaults[w[i+1]]
 			}
 			if w[0] == "defaults" {
-				cur.mode = ""
-				defaults[""], defaults[cur.name] = "", ""
+				if len(w) < 3 { // it follows no other
+					cur.mode = ""
+				}
+				defaults[""], defaults[cur.name] = cur.mode, cur.mode
 			}
 			out = append(out, cur)
 			continue

@@ -13,15 +13,19 @@ import (
 type listener struct {
 	hop, kind string // of the hop it belongs to
 	port      uint16
-	// addrs are the addresses, none for every address of the machine.
+	// addrs are the addresses, none for every address of the machine, or for every
+	// one of a family, 4 or 6.
 	addrs    []netip.Addr
+	family   int
 	names    []attribute.Hostname
 	declared attribute.Declared // NotDeclared where the export does not tell
 	// alike: names only tell the hop by; all of them get what any other gets.
 	alike bool
 	// fallback: it answers clients with other names or none.
 	fallback bool
-	from     string
+	// others: it answers names that cannot be told, such as regular expressions.
+	others bool
+	from   string
 }
 
 // behind is a group of servers that something connects onward to.
@@ -36,6 +40,7 @@ type group struct {
 	key, hop, kind string
 	port           uint16
 	addrs          []netip.Addr
+	family         int
 	list           []listener
 }
 
@@ -44,10 +49,13 @@ func (r *reader) build() {
 	var groups []*group
 	byKey := make(map[string]*group)
 	for _, l := range r.listeners {
-		key := fmt.Sprintf("%s %d %v", l.hop, l.port, l.addrs)
+		if len(r.machine) == 0 {
+			l.family = 0 // there is no address to tell them by
+		}
+		key := fmt.Sprintf("%s %d %v %d", l.hop, l.port, l.addrs, l.family)
 		g := byKey[key]
 		if g == nil {
-			g = &group{key: key, hop: l.hop, kind: l.kind, port: l.port, addrs: l.addrs}
+			g = &group{key: key, hop: l.hop, kind: l.kind, port: l.port, addrs: l.addrs, family: l.family}
 			byKey[key] = g
 			groups = append(groups, g)
 		}
@@ -60,6 +68,9 @@ func (r *reader) build() {
 		if len(r.export.Hops) >= maxHops || names > maxNames {
 			r.note(r.name, "more than %d hops or %d names; the rest is left out", maxHops, maxNames)
 			return
+		}
+		if len(h.Addresses) == 0 && (g.family != 0 || len(h.Hostnames) == 0 && strings.HasPrefix(g.kind, "apim")) {
+			continue // the machine has no address of this family; or it was told already that none is known
 		}
 		if len(h.Addresses)+len(h.Hostnames) == 0 {
 			r.note(r.name, "%s listens at every address of its machine, under no name: nothing tells it; give the address with --address", g.hop)
@@ -112,7 +123,7 @@ func (r *reader) hop(g *group, all []*group) Hop {
 	for _, a := range addrs {
 		h.Addresses = append(h.Addresses, attribute.Range{Prefix: netip.PrefixFrom(a, a.BitLen()), Port: g.port})
 	}
-	unknown := false
+	unknown, others := false, false
 	for _, l := range g.list {
 		for _, n := range l.names {
 			if slices.Contains(h.Hostnames, n) {
@@ -131,7 +142,13 @@ func (r *reader) hop(g *group, all []*group) Hop {
 			h.From = append(h.From, l.from)
 		}
 	}
-	if unknown {
+	for _, l := range g.list {
+		others = others || l.others && l.declared != h.Otherwise
+	}
+	if others && h.Otherwise != attribute.NotDeclared {
+		r.note(r.name, "names of %s that cannot be told are not asked as its default does: no default is declared", h.Name)
+	}
+	if unknown || others {
 		h.Otherwise = attribute.NotDeclared // it would speak for names that are not told
 	}
 	h.shorten()
@@ -142,6 +159,9 @@ func (r *reader) hop(g *group, all []*group) Hop {
 func (r *reader) unclaimed(g *group, all []*group) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range r.machine {
+		if g.family != 0 && a.Is4() != (g.family == 4) {
+			continue
+		}
 		if !slices.ContainsFunc(all, func(o *group) bool { return o.port == g.port && slices.Contains(o.addrs, a) }) {
 			out = append(out, a)
 		}

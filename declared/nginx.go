@@ -43,8 +43,13 @@ func (r *reader) nginx(data []byte) error {
 // nginxServer is a server block at one of its addresses.
 type nginxServer struct {
 	listener
-	first bool // said to be the default of its address
+	first  bool // said to be the default of its address
+	tls    bool
+	passes bool // what it gets, where that is not opened here
 }
+
+// at is the socket that it listens at.
+func (s *nginxServer) at() string { return fmt.Sprint(s.addrs, s.family, s.port) }
 
 // nginxServers finds the servers of http and stream, and what they connect to.
 func (r *reader) nginxServers(all []directive) []nginxServer {
@@ -96,7 +101,8 @@ func (r *reader) nginxServer(d *directive, s nginxScope, stream bool) []nginxSer
 	for _, in := range d.block {
 		switch in.name {
 		case "server_name":
-			l.names = append(l.names, r.serverNames(&in)...)
+			names, others := r.serverNames(&in)
+			l.names, l.others = append(l.names, names...), l.others || others
 		case "proxy_pass":
 			proxies = true
 		}
@@ -107,17 +113,15 @@ func (r *reader) nginxServer(d *directive, s nginxScope, stream bool) []nginxSer
 			continue
 		}
 		at, ok := r.listen(&in, l)
-		tls := slices.Contains(in.args, "ssl") || s.ssl == "on"
-		switch {
-		case !ok:
+		if !ok {
 			continue
-		case !tls && stream && proxies:
-			at.declared, at.kind, at.names = attribute.DeclaredPassthrough, "lb", nil
-		case !tls:
-			continue // no TLS, or none that it would pass on
 		}
-		first := slices.Contains(in.args, "default_server") || slices.Contains(in.args, "default")
-		out = append(out, nginxServer{at, first})
+		out = append(out, nginxServer{
+			listener: at,
+			first:    slices.Contains(in.args, "default_server") || slices.Contains(in.args, "default"),
+			tls:      slices.Contains(in.args, "ssl") || s.ssl == "on",
+			passes:   stream && proxies,
+		})
 	}
 	return out
 }
@@ -137,24 +141,25 @@ func (s nginxScope) declared() (attribute.Declared, bool) {
 	return attribute.NotDeclared, false
 }
 
-// serverNames reads those that a hop can have. "_" and "" stand for no name.
-func (r *reader) serverNames(d *directive) []attribute.Hostname {
-	var out []attribute.Hostname
+// serverNames reads those that a hop can have, and whether there are others. "_" and
+// "" stand for no name.
+func (r *reader) serverNames(d *directive) (out []attribute.Hostname, others bool) {
 	for _, s := range d.args {
-		switch {
-		case s == "" || s == "_" || s == "localhost":
-			continue
-		case strings.HasPrefix(s, "."):
-			if n, ok := r.hostname(d.place(), s[1:]); ok {
-				out = append(out, n, "*."+n)
-			}
+		if s == "" || s == "_" {
 			continue
 		}
-		if n, ok := r.hostname(d.place(), s); ok && strings.Contains(string(n), ".") {
+		parent, both := strings.CutPrefix(s, ".")
+		n, ok := r.hostname(d.place(), parent)
+		switch {
+		case !ok:
+			others = true
+		case both:
+			out = append(out, n, "*."+n)
+		case n != "localhost":
 			out = append(out, n)
 		}
 	}
-	return out
+	return out, others
 }
 
 // listen reads the address of a listen directive.
@@ -177,6 +182,7 @@ func (r *reader) listen(d *directive, l listener) (listener, bool) {
 	l.port = uint16(n)
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if host == "*" || host == "" {
+		l.family = 4
 		return l, true
 	}
 	a, err := netip.ParseAddr(host)
@@ -184,26 +190,40 @@ func (r *reader) listen(d *directive, l listener) (listener, bool) {
 		r.note(d.place(), "listen %.80q names no address; it counts as every address", s)
 		return l, true
 	}
-	if !a.IsUnspecified() {
+	switch {
+	case !a.IsUnspecified():
 		l.addrs = []netip.Addr{a.Unmap()}
+	case a.Is4():
+		l.family = 4
+	case !slices.Contains(d.args, "ipv6only=off"):
+		l.family = 6
 	}
 	return l, true
 }
 
-// defaults finds out which server of each address answers clients with other names
-// or none: the one that says so, else the first.
+// defaults finds out which server of each socket answers clients with other names
+// or none: the one that says so, else the first. The socket speaks TLS for all of its
+// servers as soon as one of them says so.
 func (r *reader) defaults(servers []nginxServer) {
-	best := make(map[string]int)
+	best, tls := make(map[string]int), make(map[string]bool)
 	for i, s := range servers {
-		key := fmt.Sprint(s.addrs, s.port)
+		key := s.at()
 		if at, known := best[key]; !known || s.first && !servers[at].first {
 			best[key] = i
 		}
+		tls[key] = tls[key] || s.tls
 	}
 	for _, at := range best {
 		servers[at].fallback = true
 	}
 	for _, s := range servers {
+		switch {
+		case tls[s.at()]:
+		case s.passes:
+			s.declared, s.kind, s.names = attribute.DeclaredPassthrough, "lb", nil
+		default:
+			continue // no TLS, or none that it would pass on
+		}
 		r.listeners = append(r.listeners, s.listener)
 	}
 }
