@@ -69,17 +69,31 @@ const (
 
 // vias numbers chains of encapsulations as they turn up.
 type vias struct {
-	names []string
+	names []viaName
 	index map[uint64]uint32
 }
 
+// viaName is a chain of encapsulations, and its key in the index.
+type viaName struct {
+	text string
+	key  uint64
+}
+
 func newVias() vias {
-	return vias{names: []string{"", "other"}, index: map[uint64]uint32{}}
+	return vias{names: []viaName{{}, {text: "other"}}, index: map[uint64]uint32{}}
+}
+
+// forget takes the names from n on back.
+func (v *vias) forget(n int) {
+	for _, name := range v.names[n:] {
+		delete(v.index, name.key)
+	}
+	v.names = v.names[:n]
 }
 
 func (v *vias) name(via uint32) string {
 	if int(via) < len(v.names) {
-		return v.names[via]
+		return v.names[via].text
 	}
 	return ""
 }
@@ -106,10 +120,10 @@ func (v *vias) inside(via uint32, kind viaKind, number uint32) (uint32, bool) {
 		name += " " + strconv.FormatUint(uint64(number), 10)
 	}
 	if via != 0 {
-		name = v.names[via] + "/" + name
+		name = v.names[via].text + "/" + name
 	}
 	i := uint32(len(v.names))
-	v.names = append(v.names, name)
+	v.names = append(v.names, viaName{name, key})
 	v.index[key] = i
 	return i, true
 }

@@ -1,10 +1,6 @@
 package capture
 
-import (
-	"encoding/binary"
-
-	"whoasked/parse"
-)
+import "encoding/binary"
 
 // IP protocol numbers the decoder walks itself.
 const (
@@ -157,23 +153,23 @@ func (d *Decoder) tcp(data []byte, at place, seg *Segment) Outcome {
 	return TCP
 }
 
-// udp looks for tunnels by destination port, for the source port is random, and
-// takes anything else for a datagram (RFC 768).
+// udp looks for tunnels by port, that of the destination first, and takes
+// anything else for a datagram (RFC 768).
 func (d *Decoder) udp(data []byte, at place, seg *Segment) Outcome {
 	const header = 8
 	if len(data) < header {
 		return at.short()
 	}
-	dst := binary.BigEndian.Uint16(data[2:])
-	if p, ok := d.udpTunnels[dst]; ok {
-		return d.open(p, data[header:], at, seg)
+	src, dst := binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
+	for _, port := range [...]uint16{dst, src} {
+		if p, ok := d.udpTunnels[port]; ok {
+			if out, ok := d.openDatagram(p, data[header:], at, seg); ok {
+				return out
+			}
+		}
 	}
 	if looksVXLAN(data[header:], at.cut) {
 		return d.open(vxlan, data[header:], at, seg)
-	}
-	if dst == openVPNPort && !parse.ControlsOpenVPN(data[header:]) {
-		d.stats.Opaque[opaqueOpenVPN]++
-		return NotTCP
 	}
 	d.look(dst, data[header:], at.cut)
 	// A length of 0 is that of a jumbogram (RFC 2675 §4); one beyond the packet
@@ -182,7 +178,7 @@ func (d *Decoder) udp(data []byte, at place, seg *Segment) Outcome {
 		data, at.cut = trim(data, min(n, len(data)+at.cut))
 	}
 	seg.Via = at.via
-	seg.SrcPort, seg.DstPort = binary.BigEndian.Uint16(data), dst
+	seg.SrcPort, seg.DstPort = src, dst
 	seg.Payload, seg.Missing = data[header:], at.cut
 	return UDP
 }

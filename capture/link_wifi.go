@@ -61,8 +61,7 @@ func wifi(d *Decoder, data []byte, at place) inner {
 			}
 		}
 	}
-	d.stats.Opaque[opaqueWiFi]++
-	return inner{out: NotTCP}
+	return inner{out: NotTCP, hidden: opaqueWiFi}
 }
 
 // ppi is per-packet information: its length, then the link type of what follows.

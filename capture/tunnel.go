@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/google/gopacket/layers"
+
+	"whoasked/parse"
 )
 
 // inner is what an encapsulation held: the bytes behind it and their
@@ -13,6 +15,7 @@ type inner struct {
 	data      []byte
 	via       uint32
 	out       Outcome
+	hidden    opaqueKind // what it holds cannot be looked into
 }
 
 // peel takes one encapsulation off. The data it is given is not empty.
@@ -46,8 +49,9 @@ var (
 		115: l2tp3,
 		137: mpls,
 	}
-	// udpTunnels is by destination port.
+	// udpTunnels is by the port of either end.
 	udpTunnels = map[uint16]peel{
+		1194:  openVPN,
 		1701:  l2tp,
 		2152:  gtpu,
 		3544:  teredo,
@@ -74,11 +78,34 @@ func (d *Decoder) open(p peel, data []byte, at place, seg *Segment) Outcome {
 		return Bad
 	}
 	in := p(d, data, at)
+	d.stats.countOpaque(in.hidden)
 	if len(in.data) == 0 {
 		return in.out
 	}
 	at.via = in.via
 	return d.network(in.etherType, in.data, at, seg)
+}
+
+// openDatagram is open for what a datagram at a tunnel's port holds, ok false if
+// it has not that tunnel's form or cannot be looked into: clients have such
+// ports by chance, and talk QUIC, DTLS or DNS from them.
+func (d *Decoder) openDatagram(p peel, data []byte, at place, seg *Segment) (out Outcome, ok bool) {
+	if at.depth++; len(data) == 0 || at.depth > maxDepth {
+		return Truncated, at.cut > 0
+	}
+	named, overflow := len(d.vias.names), d.stats.ViaOverflow
+	in := p(d, data, at)
+	switch {
+	case len(in.data) > 0 && holds(in.etherType, in.data, at.cut) && parse.OpeningOf(data) == parse.NoOpening:
+		at.via = in.via
+		return d.network(in.etherType, in.data, at, seg), true
+	case in.out == Truncated:
+		return Truncated, true
+	}
+	d.stats.countOpaque(in.hidden)
+	d.vias.forget(named)
+	d.stats.ViaOverflow = overflow
+	return NotTCP, false
 }
 
 // behind is what follows a header of n bytes.
@@ -168,7 +195,7 @@ func ppp(d *Decoder, data []byte, at place) inner {
 	case 0x0281, 0x0283:
 		return behind(data, n, etherMPLS, at, at.via)
 	case 0x0053, 0x00fd: // encrypted (RFC 1968) or compressed (RFC 1962), MPPE included
-		d.stats.Opaque[opaquePPP]++
+		return inner{out: NotTCP, hidden: opaquePPP}
 	}
 	return inner{out: NotTCP}
 }

@@ -1,6 +1,10 @@
 package capture
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"whoasked/parse"
+)
 
 // vxlan opens a virtual network's frame (RFC 7348 §5).
 func vxlan(d *Decoder, data []byte, at place) inner {
@@ -36,74 +40,6 @@ func vxlanGPE(d *Decoder, data []byte, at place) inner {
 		return inner{out: NotTCP}
 	}
 	return behind(data, header, etherType, at, d.inside(at.via, viaVXLAN, vni(data)))
-}
-
-// looksVXLAN recognises VXLAN at a port that is not its own: the header's
-// reserved bits are zero, and the frame within holds together.
-func looksVXLAN(data []byte, cut int) bool {
-	const header = 8
-	return len(data) > header && binary.BigEndian.Uint32(data) == 0x08000000 && data[header-1] == 0 &&
-		consistentFrame(data[header:], cut)
-}
-
-// consistentFrame tells whether data, behind which cut bytes are missing, is an
-// Ethernet frame of IP beyond reasonable doubt: what the headers say of lengths
-// is right, and so is IPv4's checksum.
-func consistentFrame(data []byte, cut int) bool {
-	etherType, n := ethernetHeader(data)
-	for range 2 {
-		if etherType != etherVLAN && etherType != etherQinQ {
-			break
-		}
-		if n += 4; n > len(data) {
-			return false
-		}
-		etherType = binary.BigEndian.Uint16(data[n-2:])
-	}
-	if n >= len(data) {
-		return false
-	}
-	ip := data[n:]
-	return ipEtherType(ip) == etherType && consistentIP(ip, cut)
-}
-
-// consistentIP is consistentFrame for an IP packet, which may be padded to the
-// least length of a frame.
-func consistentIP(data []byte, cut int) bool {
-	const (
-		header4, header6 = 20, 40
-		leastPayload     = 46 // of an Ethernet frame
-	)
-	var total int
-	switch {
-	case len(data) >= header4 && data[0] == 0x45:
-		total = int(binary.BigEndian.Uint16(data[2:]))
-		if total < header4 || sum16(data[:header4]) != 0xffff {
-			return false
-		}
-	case len(data) >= header6 && data[0]>>4 == 6:
-		total = header6 + int(binary.BigEndian.Uint16(data[4:]))
-		switch data[6] {
-		case protoTCP, protoUDP, protoFragment, protoICMPv6:
-		default:
-			return false
-		}
-	default:
-		return false
-	}
-	have := len(data) + cut
-	return total == have || total < have && have <= leastPayload
-}
-
-// sum16 is the one's complement sum that checksums are made of (RFC 1071 §1);
-// over data with its checksum it is 0xffff. The length is even.
-func sum16(data []byte) uint16 {
-	var sum uint32
-	for ; len(data) >= 2; data = data[2:] {
-		sum += uint32(binary.BigEndian.Uint16(data))
-	}
-	sum = sum>>16 + sum&0xffff
-	return uint16(sum>>16 + sum)
 }
 
 // geneve opens a virtual network's packet, options and all (RFC 8926 §3.4).
@@ -248,9 +184,8 @@ func capwap(d *Decoder, data []byte, at place) inner {
 	if len(data) < minHeader {
 		return inner{out: at.short()}
 	}
-	if data[0] == sealed {
-		d.stats.Opaque[opaqueCAPWAP]++
-		return inner{out: NotTCP}
+	if data[0] == sealed { // its handshake is read as any datagram
+		return inner{out: NotTCP, hidden: hiddenIf(opaqueCAPWAP, data[4] == byte(parse.ApplicationData))}
 	}
 	// Byte 1 holds 5 bits of length in words, then 3 of the radio's identifier;
 	// byte 2 two more of it, 5 bits of what is bound, and whether that is native.

@@ -10,14 +10,16 @@ import "encoding/binary"
 // openvpnOp is the opcode of a packet.
 type openvpnOp uint8
 
-// The opcodes that matter. Data packets and those of other kinds are passed
+// The opcodes that matter. Packets of other kinds, and with data, are passed
 // over.
 const (
 	openvpnSoftReset    openvpnOp = 3  // the next session of TLS begins
 	openvpnControl      openvpnOp = 4  // a piece of the stream
 	openvpnAck          openvpnOp = 5  // nothing but acknowledgments
+	openvpnData1        openvpnOp = 6  // data
 	openvpnClientReset  openvpnOp = 7  // a client begins
 	openvpnServerReset  openvpnOp = 8  // its server answers
+	openvpnData2        openvpnOp = 9  // data, with the number of the peer
 	openvpnClientReset3 openvpnOp = 10 // a client begins, with a key of its own (tls-crypt-v2)
 	openvpnKeyAgain     openvpnOp = 11 // and brings that along once more
 )
@@ -35,11 +37,11 @@ const (
 // rest: of none, MD5, SHA-1, SHA-2. Nothing in a packet tells which.
 var openvpnHMACs = [...]int{0, 16, 20, 28, 32, 48, 64}
 
-// ControlsOpenVPN reports whether a datagram to a server of OpenVPN is of the
-// control channel: all others carry data.
-func ControlsOpenVPN(b []byte) bool {
+// DataOfOpenVPN reports whether a datagram to or from a server of OpenVPN is of
+// the data channel, which has keys of its own.
+func DataOfOpenVPN(b []byte) bool {
 	op, _, _, ok := openvpnHead(b)
-	return ok && op.controls()
+	return ok && (op == openvpnData1 || op == openvpnData2)
 }
 
 // controls tells the packets that are read.
