@@ -40,7 +40,7 @@ type Handshake struct {
 	Target string
 
 	// Method is what TLS runs in to log on to a network: the EAP method, "eap-tls",
-	// "peap", "eap-ttls" …, or "openvpn"; empty outside of these.
+	// "peap", "eap-ttls" …, or [MethodOpenVPN]; empty outside of these.
 	Method string
 	// Covered is set where TLS is encrypted once more with a key that does not come
 	// from it, so that nothing of it shows: OpenVPN with tls-crypt.

@@ -7,6 +7,9 @@ import "encoding/binary"
 // replay counter, acknowledgments, a message id, and a piece of the stream of
 // records. Over TCP the length of each packet stands in front of it.
 
+// MethodOpenVPN is the [Handshake.Method] of OpenVPN.
+const MethodOpenVPN = "openvpn"
+
 // openvpnOp is the opcode of a packet.
 type openvpnOp uint8
 

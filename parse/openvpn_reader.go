@@ -39,7 +39,7 @@ type openvpnMessage struct {
 const maxOpenVPNWaiting = 12
 
 func newOpenVPNReader(c *Conn) *openvpnReader {
-	c.h.Method = "openvpn"
+	c.h.Method = MethodOpenVPN
 	r := &openvpnReader{c: c, hmac: unknownHMAC}
 	for s := range r.sides {
 		r.sides[s].next = 1

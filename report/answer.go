@@ -147,12 +147,8 @@ func (t *Text) asker(p *page, a *counted, told *explained) {
 		}
 		p.field("How we know", append(proof.because(!told.sealed), a.probed()...)...)
 		told.sealed = told.sealed || proof.basis == attribute.Inferred
-		switch proof.method {
-		case "":
-		case "openvpn":
-			p.field("What for", logOn(proof.method))
-		default:
-			p.field("What for", logOn(proof.method)+", by "+strings.ToUpper(proof.method))
+		if l := logOnBy(proof.method); l.what != "" {
+			p.field("What for", l.what+l.by)
 		}
 		if text := proof.later(); text != "" {
 			p.field("When", text)

@@ -40,14 +40,10 @@ func newRow(c *attribute.Connection) row {
 	}
 	if sh := c.ServerHello; sh != nil {
 		r.version = strings.TrimPrefix(sh.Version.String(), "TLS ")
-		switch {
-		case c.QUIC != nil:
+		if c.QUIC != nil {
 			r.version += " QUIC"
-		case c.Method == "openvpn":
-			r.version += " OpenVPN"
-		case c.Method != "":
-			r.version += " EAP"
 		}
+		r.version += logOnBy(c.Method).mark
 		r.ech = sh.Version.IsTLS13() && c.ClientHello != nil && c.ClientHello.ECH
 	}
 	return r

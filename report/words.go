@@ -21,12 +21,21 @@ func endpointName(hop string, a netip.AddrPort) string {
 	return printable(hop) + " (" + parse.EndName(a) + ")"
 }
 
-// logOn says what a request is about whose TLS runs in such a method.
-func logOn(method string) string {
-	if method == "openvpn" {
-		return "a VPN log-on (OpenVPN), not a web prompt"
+// logOn is what a request is about whose TLS runs in a method of logging on.
+type logOn struct {
+	what string // for a person, "" for none
+	by   string // the method, if what does not name it
+	mark string // behind the version in a table
+}
+
+func logOnBy(method string) logOn {
+	switch method {
+	case "":
+		return logOn{}
+	case parse.MethodOpenVPN:
+		return logOn{what: "a VPN log-on (OpenVPN), not a web prompt", mark: " OpenVPN"}
 	}
-	return "a network log-on (802.1X), not a web prompt"
+	return logOn{what: "a network log-on (802.1X), not a web prompt", by: ", by " + strings.ToUpper(method), mark: " EAP"}
 }
 
 // logOnWords says of a request that it is no web prompt, where it is none.
@@ -34,7 +43,7 @@ func logOnWords(c *attribute.Connection) string {
 	if c.Method == "" {
 		return ""
 	}
-	return ": " + logOn(c.Method)
+	return ": " + logOnBy(c.Method).what
 }
 
 // plural writes a number with its noun; the plural ends in s.
