@@ -3,6 +3,8 @@ package attribute
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"whoasked/parse"
 )
 
 // A capture can show one connection more than once: inside and outside of a
@@ -10,7 +12,8 @@ import (
 // is the same one if its ends are the same and the client's random, and the
 // server's where both sightings show it: each is drawn anew for every handshake
 // (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). Sightings that both begin too late for
-// the client's are recognised by the server's alone.
+// the client's are recognised by the server's alone, and those without any hello, as
+// of packets cut short, by TCP's initial sequence numbers (RFC 9293 §3.4.1).
 
 // maxSightings is how many connections are remembered to recognise others: the
 // latest ones, about 2 MiB.
@@ -18,10 +21,19 @@ const maxSightings = 1 << 14
 
 // mark is what the sightings of one connection share.
 type mark struct {
-	random [16]byte // of the client, enough of it to be unique
-	server bool     // it is the server's, as no ClientHello was read
-	ends   uint64   // their digest: it need only tell apart what has the same random
+	random [16]byte // enough of it to be unique
+	of     drawn
+	ends   uint64 // their digest: it need only tell apart what has the same random
 }
+
+// drawn says what a mark was taken of.
+type drawn uint8
+
+const (
+	byClient drawn = iota
+	byServer       // as no ClientHello was read
+	bySYNs         // as no hello was read
+)
 
 // markOf returns the mark of a connection, ok false if it has none.
 func markOf(c *Connection) (m mark, ok bool) {
@@ -30,8 +42,12 @@ func markOf(c *Connection) (m mark, ok bool) {
 	case c.ClientHello != nil:
 		copy(m.random[:], c.ClientHello.Random[:])
 	case c.ServerHello != nil:
-		m.server = true
+		m.of = byServer
 		copy(m.random[:], c.ServerHello.Random[:])
+	case c.Opening[parse.Opener].SYN && c.Opening[parse.Accepter].SYN:
+		m.of = bySYNs
+		binary.BigEndian.PutUint32(m.random[:], c.Opening[parse.Opener].Seq)
+		binary.BigEndian.PutUint32(m.random[4:], c.Opening[parse.Accepter].Seq)
 	}
 	return m, m.random != [16]byte{} // which nobody drew
 }

@@ -24,6 +24,16 @@ func sighted(id uint64, client, server byte, v Verdict) *Connection {
 	}
 }
 
+// synced is sighted without hellos, with the sequence numbers of the SYNs given, 0 for
+// one that was not seen.
+func synced(id uint64, client, server uint32, v Verdict) *Connection {
+	c := sighted(id, 0, 0, v)
+	for i, seq := range [...]uint32{client, server} {
+		c.Opening[i].SYN, c.Opening[i].Seq = seq > 0, seq
+	}
+	return c
+}
+
 func TestSightingsOfOneConnectionCountOnce(t *testing.T) {
 	yes := Verdict{Asked: Yes, Basis: Inferred}
 	seen := Verdict{Asked: Yes, Basis: Seen}
@@ -45,6 +55,9 @@ func TestSightingsOfOneConnectionCountOnce(t *testing.T) {
 		{"the server's random alone", []*Connection{sighted(1, 0, 8, yes), sighted(2, 0, 8, yes)}, Asker{Full: 1, Asked: 1}, []uint64{0, 1}},
 		{"the server's random alone, another one", []*Connection{sighted(1, 0, 8, yes), sighted(2, 0, 9, yes)}, Asker{Full: 2, Asked: 2}, []uint64{0, 0}},
 		{"no hello", []*Connection{sighted(1, 0, 0, no), sighted(2, 0, 0, no)}, Asker{Full: 2, NotAsked: 2}, []uint64{0, 0}},
+		{"no hello, the same SYNs", []*Connection{synced(1, 5, 6, yes), synced(2, 5, 6, yes)}, Asker{Full: 1, Asked: 1}, []uint64{0, 1}},
+		{"no hello, another SYN-ACK", []*Connection{synced(1, 5, 6, yes), synced(2, 5, 7, yes)}, Asker{Full: 2, Asked: 2}, []uint64{0, 0}},
+		{"no hello, no SYN-ACK", []*Connection{synced(1, 5, 0, yes), synced(2, 5, 0, yes)}, Asker{Full: 2, Asked: 2}, []uint64{0, 0}},
 	} {
 		b := NewBook()
 		sum := map[Answer]int{}

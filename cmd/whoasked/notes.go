@@ -43,7 +43,7 @@ func (l *line) notes() []capture.Note {
 	if again := l.book.Again(); again > 0 {
 		out = append(out, capture.Note{
 			Kind: "seen-again", Count: again,
-			Text: fmt.Sprintf("%s show one that is listed already, seen inside and outside of a tunnel or at two points of its way; each was counted once", count(again, "connection")),
+			Text: fmt.Sprintf("%s more of what is listed already, seen inside and outside of a tunnel or at two points of its way: each is counted once", count(again, "connection")),
 			Hint: "in JSON, same_as says which",
 		})
 	}
