@@ -112,6 +112,9 @@ func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again b
 	a.add(now, 1)
 	a.look(c)
 	if !again {
+		if c.ClientHello == nil {
+			a.Unread++
+		}
 		a.Traits.note(c)
 		b.pages.note(c)
 	}
@@ -122,6 +125,9 @@ func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again b
 		a.Last = c.Last
 	}
 }
+
+// Nameless reports whether clients are known to have sent no server name (SNI).
+func (a *Asker) Nameless() bool { return a.SNI == "" && a.Unread == 0 }
 
 // add counts a sighting n times: once, or back by one.
 func (a *Asker) add(s *sighting, n int) {

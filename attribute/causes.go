@@ -68,7 +68,8 @@ type suspect struct {
 	probed bool // that it asks is known of a probe alone, which Asker counts
 	// Of the other names at the same address: those asked and not asked.
 	asked, clear []*Asker
-	// clearElsewhere are other addresses under the same name that did not ask.
+	// clearElsewhere are other addresses under the same name that did not ask, though
+	// clients went there, too: a hop behind has the name as well, but clients of its own.
 	clearElsewhere []*Asker
 }
 
@@ -115,7 +116,7 @@ func Explain(askers []Asker, hops Hops) {
 			}
 		}
 		for _, other := range byName[a.SNI] {
-			if other.Addr != a.Addr && other.Asked == 0 && other.NotAsked > 0 {
+			if other.Addr != a.Addr && other.Asked == 0 && other.NotAsked > 0 && together(a, other) {
 				s.clearElsewhere = append(s.clearElsewhere, other)
 			}
 		}

@@ -22,7 +22,7 @@ func azureCauses() []CauseRow {
 			ID: "apim-default-binding", Group: azure, Title: "API Management answers clients without a server name with its default binding",
 			Who: "the gateway of API Management", Kinds: []string{"apim"}, Whens: []When{InHandshake}, Strength: Likely,
 			seen: func(s *suspect) (string, bool) {
-				return s.often() + " in which the client sent no server name", s.SNI == ""
+				return s.often() + " in which the client sent no server name", s.Nameless()
 			},
 			Because: "A client that sends no server name (SNI) gets the host name flagged defaultSslBinding, with its negotiateClientCertificate.",
 			Fix: []string{

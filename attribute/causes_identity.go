@@ -81,7 +81,7 @@ func identityCauses() []CauseRow {
 			ID: "httpsys-no-sni", Group: windows, Title: "http.sys answers clients without a server name by another binding",
 			Who: "http.sys", Kinds: []string{"iis", "httpsys", "adfs"}, Whens: []When{InHandshake}, Strength: Guess,
 			seen: func(s *suspect) (string, bool) {
-				return fmt.Sprintf("asked without a server name, not asked under %s at the same address", names(s.clear)), s.SNI == "" && len(s.clear) > 0
+				return fmt.Sprintf("asked without a server name, not asked under %s at the same address", names(s.clear)), s.Nameless() && len(s.clear) > 0
 			},
 			Because: "Clients without a server name, or with one that is not bound, get the binding of address and port, whose flags may differ.",
 			Fix:     []string{"On {name}: netsh http show sslcert, and give the binding {ip}:{port} the flags of the host name's."},

@@ -38,7 +38,7 @@ func generalCauses() []CauseRow {
 			Who: "whoever ends TLS at that address", Whens: []When{InHandshake}, Strength: Shown,
 			seen: func(s *suspect) (string, bool) {
 				return fmt.Sprintf("asked in %d of %s without a server name, while %s at the same address was not asked for",
-					s.Asked, plural(s.Full, "full handshake"), names(s.clear)), s.SNI == "" && len(named(s.clear)) > 0
+					s.Asked, plural(s.Full, "full handshake"), names(s.clear)), s.Nameless() && len(named(s.clear)) > 0
 			},
 			Because: "Who sends no server name, such as a health probe, an old client or one that dials an address, gets the default site, whose settings differ.",
 			Fix:     []string{"Have these clients send the name they want, or turn client certificates off for the default site of {name}."},

@@ -16,10 +16,16 @@ func hour(h, m int) time.Time { return time.Date(2026, 1, 2, h, m, 0, 0, time.UT
 var (
 	renegotiates asking = func(a *Asker) { a.Traits.Renegotiation, a.Traits.Handshake = a.Traits.Handshake, 0 }
 	afterwards   asking = func(a *Asker) { a.Traits.Later, a.Traits.Handshake = a.Traits.Handshake, 0 }
-	silent       asking = func(a *Asker) { a.NotAsked, a.Asked, a.Traits = a.Asked, 0, Traits{Clear13: a.Asked} }
-	refused      asking = func(a *Asker) { a.Traits.Refused = a.Asked }
-	elsewhere    asking = func(a *Asker) { a.Addr = netip.MustParseAddrPort("198.18.0.21:443") }
+	silent       asking = func(a *Asker) {
+		a.NotAsked, a.Asked, a.Traits = a.Asked, 0, Traits{Clear13: a.Asked, Clients: a.Traits.Clients}
+	}
+	refused   asking = func(a *Asker) { a.Traits.Refused = a.Asked }
+	elsewhere asking = func(a *Asker) { a.Addr = netip.MustParseAddrPort("198.18.0.21:443") }
+	sixth     asking = func(a *Asker) { a.Addr = netip.MustParseAddrPort("[2001:db8::20]:443") }
+	others    asking = func(a *Asker) { a.Traits.Clients = []netip.Addr{netip.MustParseAddr("198.18.1.20")} }
 )
+
+func unread(a *Asker) { a.SNI, a.Unread = "", 1 }
 
 func sni(name string) asking { return func(a *Asker) { a.SNI = name } }
 func kind(k string) asking   { return func(a *Asker) { a.Hop = k } }
@@ -37,7 +43,7 @@ type scene []asking
 func (s scene) asker() Asker {
 	a := Asker{
 		Addr: netip.MustParseAddrPort("198.18.0.20:443"), SNI: "portal.contoso.test", Full: 4, Asked: 4,
-		Traits: Traits{Handshake: 4, Asked13: 4, FirstAsked: hour(10, 0), LastAsked: hour(10, 30)},
+		Traits: Traits{Handshake: 4, Asked13: 4, FirstAsked: hour(10, 0), LastAsked: hour(10, 30), Clients: []netip.Addr{netip.MustParseAddr("198.18.0.10")}},
 	}
 	for _, o := range s {
 		o(&a)
@@ -69,7 +75,7 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 	},
 	"apim-default-binding": {
 		fires:  [][]scene{{{kind("apim"), sni("")}}},
-		misses: [][]scene{{{kind("apim")}}, {{sni("")}}},
+		misses: [][]scene{{{kind("apim")}}, {{sni("")}}, {{kind("apim"), unread}}},
 	},
 	"apim-consumption": {fires: [][]scene{{{kind("apim-consumption")}}}, misses: [][]scene{{{kind("apim")}}}},
 	"apim-self-hosted": {fires: [][]scene{{{kind("apim-self-hosted")}}}, misses: [][]scene{{{kind("apim")}}, {{kind("apim-self-hosted"), renegotiates}}}},
@@ -99,7 +105,7 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 	"iis-path":        {fires: [][]scene{{{kind("iis"), renegotiates}}}, misses: [][]scene{{{kind("iis")}}, {{renegotiates}}}},
 	"httpsys-no-sni": {
 		fires:  [][]scene{{{kind("iis"), sni("")}, {silent}}},
-		misses: [][]scene{{{kind("iis"), sni("")}}, {{kind("iis")}, {sni(""), silent}}, {{kind("iis"), sni("")}, {silent, elsewhere}}},
+		misses: [][]scene{{{kind("iis"), sni("")}}, {{kind("iis"), unread}, {silent}}, {{kind("iis")}, {sni(""), silent}}, {{kind("iis"), sni("")}, {silent, elsewhere}}},
 	},
 
 	"nginx-verify":           {fires: [][]scene{{{kind("nginx")}}}, misses: [][]scene{{{kind("haproxy")}}, {{kind("nginx"), refused}}, {{kind("nginx"), renegotiates}}}},
@@ -134,7 +140,7 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 		},
 	},
 	"by-path": {fires: [][]scene{{{renegotiates}}, {{afterwards}}}, misses: [][]scene{{{}}}},
-	"no-sni":  {fires: [][]scene{{{sni("")}, {silent}}}, misses: [][]scene{{{sni("")}}, {{}, {sni(""), silent}}}},
+	"no-sni":  {fires: [][]scene{{{sni("")}, {silent}}}, misses: [][]scene{{{sni("")}}, {{}, {sni(""), silent}}, {{unread}, {silent}}}},
 
 	"resumption":    {fires: [][]scene{{{counts(4, 0, 2)}}}, misses: [][]scene{{{}}}},
 	"cached-choice": {fires: [][]scene{{{traits(func(t *Traits) { t.Unshown = 1 })}}}, misses: [][]scene{{{traits(func(t *Traits) { t.Without = 4 })}}}},
@@ -147,8 +153,8 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 		misses: [][]scene{{{counts(4, 4, 0), change}}, {{counts(4, 2, 0), mixed}}, {{counts(4, 4, 0), mixed, traits(func(t *Traits) { t.Clear12 = 4 })}}},
 	},
 	"uneven-addresses": {
-		fires:  [][]scene{{{}, {silent, elsewhere}}},
-		misses: [][]scene{{{}, {elsewhere}}, {{}, {silent, elsewhere, sni("api.contoso.test")}}, {{}, {silent, elsewhere, counts(0, 0, 4)}}},
+		fires:  [][]scene{{{}, {silent, elsewhere}}, {{}, {silent, sixth, others}}},
+		misses: [][]scene{{{}, {elsewhere}}, {{}, {silent, elsewhere, sni("api.contoso.test")}}, {{}, {silent, elsewhere, counts(0, 0, 4)}}, {{}, {silent, elsewhere, others}}},
 	},
 	"tls12-only": {
 		fires: [][]scene{{{traits(func(t *Traits) { t.Asked12, t.Asked13, t.Clear13 = 4, 0, 5 })}}},

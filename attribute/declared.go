@@ -79,7 +79,9 @@ func (a *Asker) compare(hops Hops) {
 	a.Declared, a.DeclaredOf, a.Agrees = NotDeclared, "", Unknown
 	for i := range hops {
 		if hops[i].Name == a.Hop && a.Hop != "" {
-			a.Declared, a.DeclaredOf = hops[i].declares(a.SNI)
+			if h := &hops[i]; a.Unread == 0 || len(h.ByName)+len(h.Hostnames) == 0 { // else the name matters
+				a.Declared, a.DeclaredOf = h.declares(a.SNI)
+			}
 			break
 		}
 	}

@@ -61,8 +61,13 @@ func TestDeclaredOf(t *testing.T) {
 			t.Errorf("%q: %q; want %q", name, got, want)
 		}
 	}
+	askers := []Asker{scene{unread, kind("edge")}.asker()}
+	Explain(askers, Hops{hop})
+	if got := askers[0].Agreement(); got != "" {
+		t.Errorf("of a name that is not known, got %q", got)
+	}
 	hop.Otherwise = NotDeclared
-	askers := []Asker{scene{sni("www.fabrikam.test"), kind("edge")}.asker()}
+	askers = []Asker{scene{sni("www.fabrikam.test"), kind("edge")}.asker()}
 	Explain(askers, Hops{hop})
 	if got := askers[0].Agreement(); got != "" {
 		t.Errorf("nothing declared by default, got %q", got)

@@ -93,7 +93,7 @@ func byPath(name string, all []*session) (Finding, bool) {
 // byName tells of an address whether it is a client's sending a server name (SNI)
 // that decides; all are its sessions.
 func (j *joiner) byName(server netip.AddrPort, all []*session) (Finding, bool) {
-	s := newSample(all)
+	s := newSample(slices.DeleteFunc(slices.Clone(all), func(s *session) bool { return !s.first().named }))
 	if s.yes == 0 || s.yes == len(s.asked) {
 		return Finding{}, false
 	}

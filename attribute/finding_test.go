@@ -224,6 +224,15 @@ func TestFindingName(t *testing.T) {
 	if f := nameless(func(*legSpec, int) bool { return true }); len(f) > 0 { // all are asked
 		t.Errorf("%+v", f)
 	}
+	unread := func(s *legSpec, _ int) bool {
+		if s.sni == "" {
+			s.random = 0
+		}
+		return s.random == 0
+	}
+	if f := nameless(unread); len(f) > 0 { // whether they send a name is not known
+		t.Errorf("%+v", f)
+	}
 	rng := rand.New(rand.NewPCG(2, 2))
 	if f := nameless(func(s *legSpec, _ int) bool { return (s.sni == "") != (rng.IntN(10) < 4) }); len(f) > 0 {
 		t.Errorf("%+v", f)

@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,8 @@ type Traits struct {
 	// host, one of Pages, that did not ask.
 	Aside int
 	Pages []string
+	// Clients are the first few that were asked, or not asked.
+	Clients []netip.Addr
 }
 
 // Bounds of Traits, in entries a list.
@@ -46,12 +49,22 @@ const (
 	maxTraitNames = 16
 )
 
+// together reports whether clients of the one go to the other as well, as far as the
+// first few show it. By IPv4 and IPv6 one client has different addresses.
+func together(a, b *Asker) bool {
+	if a.Addr.Addr().Is4() != b.Addr.Addr().Is4() || len(a.Traits.Clients) == maxTraitNames || len(b.Traits.Clients) == maxTraitNames {
+		return true
+	}
+	return slices.ContainsFunc(a.Traits.Clients, func(c netip.Addr) bool { return slices.Contains(b.Traits.Clients, c) })
+}
+
 // note takes a connection into account.
 func (t *Traits) note(c *Connection) {
 	v := &c.Verdict
 	if v.Asked == Unknown || v.Asked == No && v.Resumed {
 		return
 	}
+	keep(&t.Clients, c.Client.Addr(), maxTraitNames)
 	for _, cert := range c.ServerCerts()[:min(1, len(c.ServerCerts()))] {
 		for _, n := range cert.Names {
 			keep(&t.Names, strings.ToLower(n), maxTraitNames)
@@ -125,8 +138,8 @@ func span(first, last *time.Time, at time.Time) {
 }
 
 // keep adds a word to a short list of different ones.
-func keep(list *[]string, word string, limit int) {
-	if word != "" && len(*list) < limit && !slices.Contains(*list, word) {
+func keep[T comparable](list *[]T, word T, limit int) {
+	if none := *new(T); word != none && len(*list) < limit && !slices.Contains(*list, word) {
 		*list = append(*list, word)
 	}
 }

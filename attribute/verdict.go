@@ -182,6 +182,9 @@ type Asker struct {
 	Addr netip.AddrPort
 	Hop  string
 	SNI  string
+	// Unread counts connections of which no ClientHello was read, so that the name is
+	// not known: they are among those of no name. See [Asker.Nameless].
+	Unread int
 	// Full counts full handshakes: Asked, NotAsked, and those of Unknown that got
 	// as far as a ServerHello. Resumed ones hide whether the server would ask.
 	Full, Asked, NotAsked, Resumed, Unknown int

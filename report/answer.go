@@ -126,11 +126,7 @@ type explained struct{ resumed, sealed bool }
 
 // asker writes the fields of an endpoint that asked.
 func (t *Text) asker(p *page, a *counted, told *explained) {
-	if a.SNI == "" {
-		p.field("Name", "none: clients sent no server name (SNI)")
-	} else {
-		p.field("Name", tidy(a.SNI))
-	}
+	p.field("Name", a.name())
 	if text := a.where(); text != "" && len(t.asked.kept) > 1 {
 		p.field("Where", text)
 	}
@@ -286,6 +282,20 @@ func (r *roll) rest(p *page) {
 	if r.more > 0 {
 		p.line(4, plain, fmt.Sprintf("+ %d more; --format json tells all", r.more))
 	}
+}
+
+// name is the server name that clients sent.
+func (a *counted) name() string {
+	const none = "none: clients sent no server name (SNI)"
+	switch {
+	case a.SNI != "":
+		return tidy(a.SNI)
+	case a.Nameless():
+		return none
+	case a.Unread < a.Full+a.Resumed+a.Unknown:
+		return none + "; of " + plural(a.Unread, "connection") + " it is not known, as no ClientHello was read"
+	}
+	return "not known, as no ClientHello was read"
 }
 
 // who names an endpoint and what clients call it.

@@ -113,6 +113,7 @@ type askerLine struct {
 	AskedBy  string         `json:"asked_by"`
 	Name     string         `json:"name,omitempty"`
 	SNI      string         `json:"sni,omitempty"`
+	Unread   int            `json:"sni_unread,omitempty"`
 	Full     int            `json:"full"`
 	Asked    int            `json:"asked"`
 	NotAsked int            `json:"not_asked"`

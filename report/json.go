@@ -115,7 +115,7 @@ func (j *JSON) Asker(a *attribute.Asker) error {
 	}
 	return j.write(&askerLine{
 		Passes: a.Passes, PassesTo: passesTo, Place: place, Located: a.PlaceBecause,
-		Kind: "asker", AskedBy: parse.EndName(a.Addr), Name: a.Hop, SNI: a.SNI,
+		Kind: "asker", AskedBy: parse.EndName(a.Addr), Name: a.Hop, SNI: a.SNI, Unread: a.Unread,
 		Full: a.Full, Asked: a.Asked, NotAsked: a.NotAsked, Resumed: a.Resumed, Unknown: a.Unknown,
 		Reasons: reasons(a.Reasons), Prompts: a.Prompts, First: stamp(a.First), Last: stamp(a.Last),
 		Declared: a.Declared.String(), Of: a.DeclaredOf, Agrees: agrees(a), Compared: a.Agreement(),

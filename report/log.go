@@ -186,6 +186,9 @@ func (l *Log) Asker(a *attribute.Asker) error {
 	e.Str("asked_by", parse.EndName(a.Addr))
 	str(e, "name", a.Hop)
 	str(e, "sni", a.SNI)
+	if a.Unread > 0 {
+		e.Int("sni_unread", a.Unread)
+	}
 	if a.Asked > a.Passes {
 		e.Stringer("place", a.Place)
 	}

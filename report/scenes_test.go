@@ -162,8 +162,8 @@ func request(n int) func(*attribute.Connection) {
 }
 
 var (
-	dropEvidence  = attribute.Evidence{Rule: "browser-dropped", Text: "the client, by its ClientHello Chromium, closed without a word 4ms after the server's flight, as it does only when asked for a certificate"}
 	emptyEvidence = attribute.Evidence{Rule: "tls13-client-flight", Text: "the client's first sealed record is 61 bytes: Finished under TLS_AES_128_GCM_SHA256 is 53, an empty Certificate adds 8"}
+	dropEvidence  = attribute.Evidence{Rule: "browser-dropped", Text: "the client, by its ClientHello Chromium, closed without a word 4ms after the server's flight, as it does only when asked for a certificate"}
 	fiveEvidence  = attribute.Evidence{Rule: "tls13-server-flight", Text: "the server's flight takes 5 records, one more than without a request"}
 	finEvidence   = "Finished alone is 53 bytes under TLS_AES_128_GCM_SHA256, and so is the client's first sealed record: no Certificate was due"
 )
@@ -208,6 +208,13 @@ func scenes() []scene {
 			conn(0, gateway, contoso, parse.TLS13, finished),
 			conn(1, gateway, contoso, parse.TLS13, cutOff),
 			conn(2, edge, shop, parse.TLS13, resumed),
+		}},
+		{name: "midstream", conns: []*attribute.Connection{
+			conn(0, gateway, "", parse.TLS12, midCapture, asked(attribute.Seen, attribute.ReplyEmpty, 0, 0, emptyEvidence)),
+		}},
+		{name: "nameless", conns: []*attribute.Connection{
+			conn(0, gateway, "", parse.TLS12, asked(attribute.Seen, attribute.ReplyEmpty, 0, 0, emptyEvidence)),
+			conn(1, gateway, "", parse.TLS12, midCapture, asked(attribute.Seen, attribute.ReplyEmpty, 0, 0, emptyEvidence)),
 		}},
 		{name: "resumed", conns: []*attribute.Connection{
 			conn(0, gateway, contoso, parse.TLS13, resumed),

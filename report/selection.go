@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,6 +27,7 @@ type row struct {
 	reason         string
 	before         string // what a preamble says of the ends, empty for nothing
 	ech            bool   // sni may be a public stand-in
+	unread         bool   // whether there is one is not known
 	// same: the reason is that of the row above; set by table.
 	same bool
 }
@@ -34,7 +36,7 @@ func newRow(c *attribute.Connection) row {
 	v := &c.Verdict
 	r := row{
 		id: c.ID, sameAs: c.SameAs, start: c.Start, capture: c.Capture, client: c.Client, server: c.Server,
-		hop: tidy(c.Hop), sni: tidy(serverName(c)), asked: v.Asked, resumed: v.Resumed,
+		hop: tidy(c.Hop), sni: tidy(serverName(c)), unread: c.ClientHello == nil, asked: v.Asked, resumed: v.Resumed,
 		when: v.When, reply: v.Reply, reason: tidy(v.Reason),
 		before: tidy(beforeTLS(c)),
 	}
@@ -119,4 +121,12 @@ func (s *selection) list() []row {
 		out = append(out, rows...)
 	}
 	return out
+}
+
+// name is the server name as the table has it.
+func (r *row) name() string {
+	if r.unread {
+		return "?"
+	}
+	return cmp.Or(r.sni, "-")
 }

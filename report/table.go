@@ -43,7 +43,7 @@ var columns = [...]column{
 		narrow: func(_ *Text, r *row) string { return parse.HostName(r.client.Addr()) }},
 	{title: "Server", cell: func(_ *Text, r *row) string { return parse.EndName(r.server) }},
 	{title: "Hop", cell: func(_ *Text, r *row) string { return r.hop }, worth: someHop, least: 8, rather: 8},
-	{title: "Name (SNI)", cell: func(_ *Text, r *row) string { return cmp.Or(r.sni, "-") }, least: 12, rather: 20},
+	{title: "Name (SNI)", cell: func(_ *Text, r *row) string { return r.name() }, least: 12, rather: 20},
 	{title: "TLS", cell: func(_ *Text, r *row) string { return cmp.Or(r.version, "-") }, squeeze: 1},
 	{title: "Asked", cell: func(_ *Text, r *row) string { return r.asked.String() }},
 	{title: "When", cell: func(_ *Text, r *row) string { return r.when.String() }, worth: someLater, squeeze: 3},

@@ -111,6 +111,8 @@ func (k *confirmer) cannot(a *attribute.Asker) string {
 		return "TLS runs in " + a.Manner.Inside
 	case !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || a.Addr.Port() == 0:
 		return "it has no address to connect to"
+	case a.SNI == "" && !a.Nameless():
+		return "the server name that clients send is not known"
 	case strings.ContainsFunc(a.SNI, func(r rune) bool { return r <= ' ' || r == '\\' || r >= 0x7f }):
 		return "the server name cannot be sent"
 	case k.deaf[a.Addr]:

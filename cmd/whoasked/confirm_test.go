@@ -119,6 +119,7 @@ func TestConfirm(t *testing.T) {
 		{toAsk(b, nobody, "none.contoso.test", nil), attribute.Unknown, "connect: connection refused"},
 		{toAsk(b, asks.at, "quic.contoso.test", func(c *attribute.Connection) { c.QUIC = new(parse.QUICFacts) }), attribute.Unknown, "TLS runs in quic"},
 		{toAsk(b, asks.at, `odd\x07.contoso.test`, nil), attribute.Unknown, "cannot be sent"},
+		{toAsk(b, mail.at, "", func(c *attribute.Connection) { c.ClientHello = nil }), attribute.Unknown, "the server name that clients send is not known"},
 	}
 	var askers []attribute.Asker
 	for _, tt := range cases {
