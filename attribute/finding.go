@@ -193,6 +193,9 @@ func (j *joiner) best(name string, all []*session) (Finding, bool) {
 	if len(also) > 0 {
 		found.Text += fmt.Sprintf("; as much is told by %s, and which of them decides, these connections do not show", strings.Join(also, " and by "))
 	}
+	if (found.Factor == "server" || found.Factor == "backend") && slices.Contains(found.Also, "client") {
+		found.Text += "; no client came to both sides, which may as well be two legs of one way, or two places"
+	}
 	return found.Finding, true
 }
 

@@ -24,6 +24,7 @@ type session struct {
 	start    int64
 	end      int64
 	up, down int64
+	tickets  int64 // see leg
 }
 
 func (s *session) first() *leg { return s.legs[0] }
@@ -241,7 +242,7 @@ func (j *joiner) session(s *session, group []int) (rest []int) {
 	}
 	s.start, s.end = j.time(s.first(), s.first().start), j.time(s.first(), s.first().end)
 	for _, l := range s.legs {
-		s.up, s.down = max(s.up, l.up), max(s.down, l.down)
+		s.up, s.down, s.tickets = max(s.up, l.up), max(s.down, l.down), max(s.tickets, l.tickets)
 	}
 	return rest
 }

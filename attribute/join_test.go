@@ -19,6 +19,7 @@ type legSpec struct {
 	start, length  time.Duration
 	delay          time.Duration // to the ServerHello
 	up, down       int64
+	shown          uint16 // length of the record in which the client shows a certificate
 	asked          Answer
 	resumed        bool
 	source         string
@@ -68,6 +69,12 @@ func (s legSpec) connection(id uint64) *Connection {
 		ID: id, Capture: s.capture, Client: netip.MustParseAddrPort(s.client), Server: netip.MustParseAddrPort(s.server),
 		Hop: s.hop, ClientHop: s.clientHop, Handshake: h,
 		Verdict: Verdict{Asked: s.asked, Resumed: s.resumed, When: max(s.when, InHandshake)},
+	}
+	if s.shown > 0 {
+		c.Verdict.Reply = ReplyCert
+		h.Tape.Records = []parse.Record{{Type: parse.ApplicationData, From: parse.Opener, Len: s.shown}}
+		h.Sides[parse.Opener].AppBytes += int64(s.shown)
+		h.Sides[parse.Opener].AppData++
 	}
 	if s.asked != Unknown {
 		c.Verdict.Basis = max(s.basis, Inferred)
@@ -207,6 +214,16 @@ func TestJoin(t *testing.T) {
 		{
 			name: "other volumes",
 			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.down = 90000 })},
+		},
+		{
+			name:  "a certificate shown, which the tickets hold",
+			legs:  []legSpec{outer, with(inner, func(s *legSpec) { s.version, s.shown, s.down = parse.TLS13, 700, 11400 })},
+			chain: []string{"198.18.0.10 → 198.18.0.20:443 (ASKED) → 198.18.1.30:443 (ASKED, or behind it)"},
+			asker: legEdge, reach: Yes, conf: "likely",
+		},
+		{
+			name: "more than tickets would hold",
+			legs: []legSpec{outer, with(inner, func(s *legSpec) { s.version, s.shown, s.down = parse.TLS13, 700, 11700 })},
 		},
 		{
 			name: "another name",

@@ -23,7 +23,7 @@ func byVolume(j *joiner, inner *session) ([]*session, string) {
 	rivals := j.open(inner, func(s *session) bool { return s.last().sni == first.sni })
 	var fit []*session
 	for _, s := range rivals {
-		if j.overlap(s, inner, 0) && inner.start >= s.start-slackBefore && alike(s.up, inner.up) && alike(s.down, inner.down) {
+		if j.overlap(s, inner, 0) && inner.start >= s.start-slackBefore && s.alike(inner) {
 			fit = append(fit, s)
 		}
 	}
@@ -46,7 +46,7 @@ func (j *joiner) byUsual(u *usual, inner *session) (out []*session, because stri
 		return nil, ""
 	}
 	for _, o := range outers {
-		if alike(o.up, inner.up) && alike(o.down, inner.down) && u.window[o.kind()].holds(inner.up-o.up, inner.down-o.down) {
+		if o.alike(inner) && u.window[o.kind()].holds(inner.up-o.up, inner.down-o.down) {
 			out = append(out, o)
 		}
 	}
@@ -60,12 +60,18 @@ func (j *joiner) byUsual(u *usual, inner *session) (out []*session, because stri
 // distinct is how many bytes a response has at least to be told by its length.
 const distinct = 4 << 10
 
-// alike reports whether two volumes may be the same requests or responses with
-// other headers and record sizes.
-func alike(a, b int64) bool {
+// alike reports whether the volumes of two sessions may be the same requests and
+// responses.
+func (s *session) alike(o *session) bool {
+	return alike(s.up, o.up, 0) && alike(s.down, o.down, s.tickets+o.tickets)
+}
+
+// alike reports whether two volumes may be the same with other headers, record sizes
+// and tickets.
+func alike(a, b, tickets int64) bool {
 	const headers = 1 << 10
 	d := max(a-b, b-a)
-	return a > 0 && b > 0 && d <= headers+max(a, b)/100
+	return a > 0 && b > 0 && d <= headers+max(a, b)/100+tickets
 }
 
 // link is where sessions were opened, by which host, and by which protocol.
@@ -160,7 +166,7 @@ func (j *joiner) learn(inners []*session) *usual {
 		}
 		n++
 		for _, o := range outers {
-			if alike(o.up, s.up) && alike(o.down, s.down) {
+			if o.alike(s) {
 				pairs = append(pairs, pair{i, o.kind(), s.up - o.up, s.down - o.down})
 			}
 		}

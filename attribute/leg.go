@@ -34,6 +34,8 @@ type leg struct {
 	start, end int64    // nanoseconds since 1970, by the capture's clock
 	delay      int64    // from ClientHello to ServerHello in nanoseconds, 0 if not known
 	up, down   int64    // application data in bytes of sealed records, by TLS role
+	// tickets is how much of down may be tickets that hold the client's certificate.
+	tickets int64
 
 	opened
 
@@ -139,6 +141,7 @@ func (l *Legs) Add(c *Connection) {
 	if c.ClientKnown {
 		n.up = volume(c, c.Handshake.Client)
 		n.down = volume(c, c.Handshake.Client.Other())
+		n.tickets = tickets(c)
 	}
 	if certs := c.ServerCerts(); len(certs) > 0 {
 		copy(n.cert[:], certs[0].SHA256[:])
@@ -173,6 +176,21 @@ func volume(c *Connection, s parse.Side) int64 {
 		}
 	}
 	return max(n-int64(records*each), 0)
+}
+
+// tickets bounds what tickets of TLS 1.3 may be longer than usual, sealed as data:
+// servers that keep no state put the client's certificate into each, and most send
+// two (RFC 8446 §4.6.1).
+func tickets(c *Connection) int64 {
+	if c.ServerHello == nil || !c.ServerHello.Version.IsTLS13() || c.Verdict.Reply != ReplyCert {
+		return 0
+	}
+	for _, r := range c.Tape.Records {
+		if r.Type == parse.ApplicationData && r.From == c.Handshake.Client {
+			return 2 * int64(r.Len)
+		}
+	}
+	return 0
 }
 
 // Left returns how many connections were not looked at for joining.

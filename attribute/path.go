@@ -112,7 +112,7 @@ type Joined struct {
 	// Apart are captures that nothing was joined of.
 	Apart []Apart
 
-	ended map[endpoint]int
+	ended map[endpoint]endings
 	signs signed
 }
 

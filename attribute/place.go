@@ -57,13 +57,24 @@ func (j *joiner) place(s *session) (Place, string) {
 	return j.Configured.place(j.hops.text(s.last().hop), j.names.text(s.last().sni))
 }
 
-// ended counts, per endpoint, the sessions it was asked in and has ended itself.
-func (j *joiner) ended() map[endpoint]int {
-	out := make(map[endpoint]int)
+// endings counts the sessions that an endpoint asked in and has ended itself:
+// surely, or if clocks agree that could not be compared.
+type endings struct{ surely, perhaps int }
+
+func (j *joiner) ended() map[endpoint]endings {
+	out := make(map[endpoint]endings)
 	for _, s := range j.sessions {
-		if s.inner != nil && !s.unordered && s.asked().asked == Yes && !j.unclocked(s) {
-			out[endpoint{s.last().server, j.names.text(s.last().sni)}]++
+		if s.inner == nil || s.unordered || s.asked().asked != Yes {
+			continue
 		}
+		key := endpoint{s.last().server, j.names.text(s.last().sni)}
+		n := out[key]
+		if j.unclocked(s) {
+			n.perhaps++
+		} else {
+			n.surely++
+		}
+		out[key] = n
 	}
 	return out
 }
@@ -71,7 +82,12 @@ func (j *joiner) ended() map[endpoint]int {
 // locate sets where an asker is, from what joining showed of it.
 func (a *Asker) locate(j *Joined) {
 	a.Several = a.Several || len(j.Paths) > 0 || len(j.Clocks) > 0
-	if n := j.ended[endpoint{a.Addr, a.SNI}]; n > 0 && a.Passes == 0 {
-		a.Place, a.PlaceBecause = At, fmt.Sprintf("in %d of %d connections it opened the next leg itself", n, a.Asked)
+	key := endpoint{a.Addr, a.SNI}
+	switch n := j.ended[key]; {
+	case a.Passes > 0:
+	case n.surely > 0:
+		a.Place, a.PlaceBecause = At, fmt.Sprintf("in %d of %d connections it opened the next leg itself", n.surely, a.Asked)
+	case n.perhaps > 0:
+		a.Opened = n.perhaps
 	}
 }

@@ -203,7 +203,10 @@ type Asker struct {
 	Place        Place
 	PlaceBecause string
 	Several      bool
-	Traits       Traits
+	// Opened counts the asked connections that it opened the next leg of, if clocks
+	// agree that could not be compared; only where Place is AtOrBehind.
+	Opened int
+	Traits Traits
 	// Signs are of who ends TCP and TLS there, and of how many machines answer.
 	Signs []Sign
 	// Declared is what the configuration of Hop says, DeclaredOf of what: a name or

@@ -93,6 +93,15 @@ func tours() []tour {
 			want: map[string]int{"198.18.0.10 → edge (ASKED) → middle (did not ask)" + reaches: 2},
 		},
 		{
+			name: "both ask, and the edge shows a certificate",
+			build: func(l *Lab, c *Chain) {
+				gates(l, c, l.asking(), l.silent())
+				edge(l, c, l.asking()+onwards("198.18.1.30:443 crt "+l.PKI.ClientRSA.Both))
+			},
+			visits: repeat(2, portalName), named: true, askers: []string{"198.18.0.20:443 " + portalName, "198.18.1.30:443 " + portalName},
+			want: map[string]int{"198.18.0.10 → edge (ASKED) → middle (ASKED, or behind it)" + reaches: 2},
+		},
+		{
 			name: "inner hop asks a terminating edge",
 			build: func(l *Lab, c *Chain) {
 				gates(l, c, l.asking(), l.silent())

@@ -171,7 +171,11 @@ func (a *counted) where() string {
 	case a.Place == attribute.Behind:
 		return "behind " + name + ", which is declared to pass TLS through"
 	case a.Place == attribute.AtOrBehind && a.Several:
-		return "at " + name + ", or behind it if it passes TLS through"
+		text := "at " + name + ", or behind it if it passes TLS through"
+		if a.Opened > 0 {
+			text += fmt.Sprintf("; if the captures' clocks agree, it opened the next leg itself in %d of %d connections, so that it ends TLS", a.Opened, a.Asked)
+		}
+		return text
 	}
 	return ""
 }
