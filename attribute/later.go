@@ -19,6 +19,7 @@ type renegotiation struct {
 	header  int   // length of the header of a handshake message
 	changed bool  // the client has changed keys
 	whole   bool  // no bytes are missing, and the hello was seen
+	records []parse.Record
 }
 
 // renegotiations cuts the rounds of a connection into the flights of each role.
@@ -31,7 +32,7 @@ func (v *view) renegotiations() []renegotiation {
 		if round.Kind != parse.Renegotiation {
 			continue
 		}
-		r := renegotiation{suite: v.ServerHello.Cipher, version: v.ServerHello.Version, header: 4, whole: true}
+		r := renegotiation{suite: v.ServerHello.Cipher, version: v.ServerHello.Version, header: 4, whole: true, records: round.Tape.Records}
 		if v.DTLS {
 			r.header = 12 // RFC 6347 §4.2.2
 		}
@@ -91,20 +92,10 @@ func renegotiationClient(v *view) finding {
 	told := 0 // rounds known to be without a request
 	rounds := v.renegotiations()
 	for i := range rounds {
-		r := &rounds[i]
-		if !r.whole || !r.changed {
-			continue
-		}
-		if len(r.client) == 0 {
-			no = finding{answer: No, text: "a renegotiation after application data was abbreviated, which has no place for a request"}
-			told++
-			continue
-		}
-		f := r.answered(v.exchanges())
-		if f.answer == Yes {
+		switch f := rounds[i].answered(v.exchanges()); f.answer {
+		case Yes:
 			return f
-		}
-		if f.answer == No {
+		case No:
 			no = f
 			told++
 		}
@@ -118,7 +109,12 @@ func renegotiationClient(v *view) finding {
 // answered reads the client's flight of a round, where a ClientKeyExchange has one
 // of some lengths. What can be read in two ways says nothing.
 func (r *renegotiation) answered(exchanges []int) finding {
-	if len(exchanges) == 0 {
+	switch {
+	case !r.whole || !r.changed:
+		return finding{}
+	case len(r.client) == 0:
+		return finding{answer: No, text: "a renegotiation after application data was abbreviated, which has no place for a request"}
+	case len(exchanges) == 0:
 		return finding{}
 	}
 	text := fmt.Sprintf("renegotiation after application data: the client's records up to its change of keys are %s bytes", join(r.client))
@@ -155,10 +151,39 @@ func (r *renegotiation) answered(exchanges []int) finding {
 // first handshake of the connection, read in the clear, says how many there are
 // without a request.
 func renegotiationServer(v *view) finding {
-	if len(v.Rounds) == 0 || v.DTLS { // where a message takes as many records as it has fragments
+	if len(v.Rounds) == 0 {
 		return finding{}
 	}
-	plain := 0
+	plain, ok := v.plainFlight()
+	if !ok {
+		return finding{}
+	}
+	var no finding
+	told := 0
+	rounds := v.renegotiations()
+	for i := range rounds {
+		switch f := rounds[i].counted(plain); f.answer {
+		case Yes:
+			return f
+		case No:
+			no = f
+			told++
+		}
+	}
+	if told < len(rounds) {
+		return finding{}
+	}
+	return no
+}
+
+// plainFlight counts the messages of the server's flight in the first handshake of
+// the connection, without a request; ok false where it was not read, or where
+// counting helps nothing: in DTLS a message takes as many records as it has
+// fragments.
+func (v *view) plainFlight() (plain int, ok bool) {
+	if v.DTLS {
+		return 0, false
+	}
 	done := false
 	for _, m := range v.Messages {
 		if m.From != v.server {
@@ -166,37 +191,47 @@ func renegotiationServer(v *view) finding {
 		}
 		switch {
 		case m.Gap && plain > 0:
-			return finding{}
+			return 0, false
 		case m.Type == parse.TypeCertificateRequest, m.Type == parse.TypeNewSessionTicket, m.Type == parse.TypeHelloRequest:
 		default:
 			plain++
 		}
 		done = done || m.Type == parse.TypeServerHelloDone
 	}
-	if !done || v.find(v.server, parse.TypeServerHello) == nil {
+	return plain, done && v.find(v.server, parse.TypeServerHello) != nil
+}
+
+// counted reads the server's flight of a round, where one without a request has
+// that many messages.
+func (r *renegotiation) counted(plain int) finding {
+	n := len(r.server)
+	if !r.whole || n == 0 || !r.holds(r.server[n-1], 4) { // ServerHelloDone ends the flight
 		return finding{}
 	}
-	var no finding
-	told := 0
+	text := fmt.Sprintf("renegotiation after application data: the server's records are %s bytes, %d messages where its first handshake took %d", join(r.server), n, plain)
+	switch n {
+	case plain:
+		return finding{answer: No, text: text}
+	case plain + 1:
+		return finding{answer: Yes, text: text + ": the one more is the CertificateRequest"}
+	}
+	return finding{}
+}
+
+// askedRenegotiation returns the first renegotiation with a request, or the first
+// of all if none can be told from the others.
+func (v *view) askedRenegotiation() *renegotiation {
 	rounds := v.renegotiations()
-	for _, r := range rounds {
-		n := len(r.server)
-		if !r.whole || n == 0 || !r.holds(r.server[n-1], 4) { // ServerHelloDone ends the flight
-			continue
-		}
-		text := fmt.Sprintf("renegotiation after application data: the server's records are %s bytes, %d messages where its first handshake took %d", join(r.server), n, plain)
-		switch n {
-		case plain:
-			no = finding{answer: No, text: text}
-			told++
-		case plain + 1:
-			return finding{answer: Yes, text: text + ": the one more is the CertificateRequest"}
+	if len(rounds) < 2 {
+		return &append(rounds, renegotiation{})[0]
+	}
+	plain, counts := v.plainFlight()
+	for i := range rounds {
+		if r := &rounds[i]; r.answered(v.exchanges()).answer == Yes || counts && r.counted(plain).answer == Yes {
+			return r
 		}
 	}
-	if told < len(rounds) {
-		return finding{}
-	}
-	return no
+	return &rounds[0]
 }
 
 // renegotiationRefused finds renegotiations that came to nothing. What type of

@@ -195,24 +195,21 @@ func (v *view) isAlert13(r parse.Record) bool {
 }
 
 func (v *view) replyRenegotiation() Reply {
-	for _, r := range v.renegotiations() {
+	switch r := v.askedRenegotiation(); {
+	case len(r.client) == 0:
+		asked, until := v.timesRenegotiation()
+		_, closed := v.finAt(v.client)
 		switch {
-		case len(r.client) == 0:
-			asked, until := v.timesRenegotiation()
-			_, closed := v.finAt(v.client)
-			switch {
-			case until-asked >= heldAtLeast:
-				return ReplyStalled
-			case closed:
-				return ReplyDropped
-			}
-		case r.holds(r.client[0], 3+r.header), len(r.client) == 1 && r.client[0] < leastCertificate:
-			return ReplyEmpty
-		default:
-			return ReplyCert
+		case until-asked >= heldAtLeast:
+			return ReplyStalled
+		case closed:
+			return ReplyDropped
 		}
+		return ReplyNone
+	case r.holds(r.client[0], 3+r.header), len(r.client) == 1 && r.client[0] < leastCertificate:
+		return ReplyEmpty
 	}
-	return ReplyNone
+	return ReplyCert
 }
 
 // replyPostHandshake reads the answer to the first post-handshake request.
@@ -266,18 +263,16 @@ func (v *view) times(when When) (asked, reacted time.Duration) {
 }
 
 func (v *view) timesRenegotiation() (asked, reacted time.Duration) {
-	for _, round := range v.Rounds {
-		hello := false
-		for _, r := range round.Tape.Records {
-			switch {
-			case r.Type != parse.HandshakeRecord:
-			case r.From == v.server:
-				asked = r.At
-			case !hello:
-				hello = true
-			default:
-				return asked, r.At
-			}
+	hello := false
+	for _, r := range v.askedRenegotiation().records {
+		switch {
+		case r.Type != parse.HandshakeRecord:
+		case r.From == v.server:
+			asked = r.At
+		case !hello:
+			hello = true
+		default:
+			return asked, r.At
 		}
 	}
 	if at, ok := v.finAt(v.client); ok {
