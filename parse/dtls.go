@@ -12,6 +12,7 @@ import (
 type dtlsReader struct {
 	c     *Conn
 	sides [2]dtlsSide
+	leads uint16 // the epoch that the latest renegotiation leads to, 0 before one
 }
 
 // dtlsSide is the state of one direction.
@@ -251,26 +252,43 @@ func (r *dtlsReader) sealed(from Side, rec *dtlsRecord, n int) {
 		return
 	}
 	out := Record{At: c.since(), From: from, Type: rec.typ, Len: uint16(n), Gap: window.holes()}
+	leads := rec.epoch
 	switch {
-	case rec.epoch > 1:
-		c.openRound(Renegotiation) // unless it is open; how it began was not captured
 	case rec.typ == ChangeCipherSpec:
-		c.openRound(Renegotiation)
+		leads++
 	case rec.typ != HandshakeRecord:
 	case current && !s.finished: // Finished (RFC 6347 §4.2.4)
 		s.finished, s.finishedSize = true, n
 	case n == s.finishedSize: // and again, in a flight sent again
 		return
 	default:
-		c.openRound(Renegotiation)
+		leads++
 	}
-	if rec.typ == ApplicationData {
-		c.closeRound(from)
+	if r.book(leads, out) {
+		c.emit(Event{Kind: EventRecord, From: from, Record: out})
 	}
-	c.emit(Event{Kind: EventRecord, From: from, Record: out})
 	if c.un != nil && len(rec.body) == n {
 		r.unseal(from, rec)
 	}
+}
+
+// book opens and closes the rounds around a sealed record, which belongs to the
+// handshake that leads to that epoch, and reports whether it counts: what is sent
+// again or comes late of a handshake that is through does not. Each handshake
+// behind the first has a round of its own, however much of it was captured.
+func (r *dtlsReader) book(leads uint16, rec Record) bool {
+	c := r.c
+	switch {
+	case leads > max(r.leads, 1):
+		c.endRound()
+		c.openRound(Renegotiation)
+		r.leads = leads
+	case rec.Type == ApplicationData && leads == r.leads:
+		c.closeRound(rec.From)
+	case rec.Type == HandshakeRecord || rec.Type == ChangeCipherSpec:
+		return r.leads <= 1 || c.roundOpen()
+	}
+	return true
 }
 
 // replayWindow is what of a sequence of numbers has been seen (RFC 6347

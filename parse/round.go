@@ -54,23 +54,33 @@ func (c *Conn) mayAskLater() bool {
 
 // openRound opens a round unless one is open.
 func (c *Conn) openRound(k RoundKind, before ...Record) {
-	if n := len(c.h.Rounds); n > 0 && c.h.Rounds[n-1].open {
+	if c.roundOpen() {
 		return
 	}
 	c.emit(Event{Kind: EventRound, Round: k, Records: before})
 }
 
+func (c *Conn) roundOpen() bool {
+	n := len(c.h.Rounds)
+	return n > 0 && c.h.Rounds[n-1].open
+}
+
+// endRound ends a round that is open.
+func (c *Conn) endRound() {
+	if c.roundOpen() {
+		c.h.Rounds[len(c.h.Rounds)-1].open = false
+	}
+}
+
 // closeRound ends a renegotiation when application data comes from a side that
 // has changed its keys in it.
 func (c *Conn) closeRound(from Side) {
-	n := len(c.h.Rounds)
-	if n == 0 || !c.h.Rounds[n-1].open {
+	if !c.roundOpen() {
 		return
 	}
-	round := &c.h.Rounds[n-1]
-	for _, r := range round.Tape.Records {
+	for _, r := range c.h.Rounds[len(c.h.Rounds)-1].Tape.Records {
 		if r.From == from && r.Type == ChangeCipherSpec {
-			round.open = false
+			c.endRound()
 			return
 		}
 	}
@@ -82,9 +92,9 @@ func (c *Conn) closeRound(from Side) {
 // of session tickets.
 func (c *Conn) bookPostHandshake(r Record) {
 	p := &c.recent
-	if n := len(c.h.Rounds); n > 0 && c.h.Rounds[n-1].open {
+	if c.roundOpen() {
 		if p.follow--; p.follow < 0 {
-			c.h.Rounds[n-1].open = false
+			c.endRound()
 		}
 	}
 	if r.From == c.h.Client {
