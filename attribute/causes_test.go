@@ -25,6 +25,14 @@ var (
 	others    asking = func(a *Asker) { a.Traits.Clients = []netip.Addr{netip.MustParseAddr("198.18.1.20")} }
 )
 
+// crowd has more clients than are kept.
+func crowd(a *Asker) {
+	a.Traits.Clients = nil
+	for i := range maxTraitNames {
+		a.Traits.Clients = append(a.Traits.Clients, netip.AddrFrom4([4]byte{198, 18, 7, byte(i)}))
+	}
+}
+
 func unread(a *Asker) { a.SNI, a.Unread = "", 1 }
 
 func sni(name string) asking { return func(a *Asker) { a.SNI = name } }
@@ -153,8 +161,8 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 		misses: [][]scene{{{counts(4, 4, 0), change}}, {{counts(4, 2, 0), mixed}}, {{counts(4, 4, 0), mixed, traits(func(t *Traits) { t.Clear12 = 4 })}}},
 	},
 	"uneven-addresses": {
-		fires:  [][]scene{{{}, {silent, elsewhere}}, {{}, {silent, sixth, others}}},
-		misses: [][]scene{{{}, {elsewhere}}, {{}, {silent, elsewhere, sni("api.contoso.test")}}, {{}, {silent, elsewhere, counts(0, 0, 4)}}, {{}, {silent, elsewhere, others}}},
+		fires:  [][]scene{{{}, {silent, elsewhere}}, {{}, {silent, sixth, others}}, {{crowd}, {crowd, silent, elsewhere}}},
+		misses: [][]scene{{{}, {elsewhere}}, {{}, {silent, elsewhere, sni("api.contoso.test")}}, {{}, {silent, elsewhere, counts(0, 0, 4)}}, {{}, {silent, elsewhere, others}}, {{others}, {crowd, silent, elsewhere}}},
 	},
 	"tls12-only": {
 		fires: [][]scene{{{traits(func(t *Traits) { t.Asked12, t.Asked13, t.Clear13 = 4, 0, 5 })}}},

@@ -55,12 +55,6 @@ type joiner struct {
 	crossings map[crossingKey]*crossing
 }
 
-// clock is how far a capture's clock is ahead of the first one's.
-type clock struct {
-	offset int64
-	by     int // connections that both saw; 0 if it is not known
-}
-
 // Findings are those about connections none of which is a leg of another, as where
 // they were all made to single endpoints.
 func (l *Legs) Findings() []Finding { return newJoiner(l).findings() }
@@ -153,63 +147,6 @@ func (l *leg) carries(k *leg) bool {
 // the same ClientHello otherwise: a hop may try a second server with it.
 func (l *leg) answersAs(k *leg) bool { return !l.hello || !k.hello || l.answer == k.answer }
 
-// setClocks compares the clocks of captures by connections that they share: the
-// median of the differences.
-func (j *joiner) setClocks(order []int) {
-	j.clocks = make([]clock, len(j.captures.texts))
-	if len(j.clocks) < 2 {
-		if len(j.clocks) == 1 {
-			j.clocks[0].by = 1
-		}
-		return
-	}
-	j.clocks[0].by = 1
-	type pair struct{ known, other uint16 }
-	differences := make(map[pair][]int64)
-	for i := range order {
-		a := j.legs.at(order[i])
-		for _, k := range order[i+1:] {
-			b := j.legs.at(k)
-			if !a.carries(b) {
-				break
-			}
-			if a.capture != b.capture && a.client == b.client && a.server == b.server && a.capture > 0 && b.capture > 0 {
-				differences[pair{a.capture, b.capture}] = append(differences[pair{a.capture, b.capture}], b.start-a.start)
-				differences[pair{b.capture, a.capture}] = append(differences[pair{b.capture, a.capture}], a.start-b.start)
-			}
-		}
-	}
-	for changed := true; changed; {
-		changed = false
-		for p, d := range differences {
-			known, other := &j.clocks[p.known-1], &j.clocks[p.other-1]
-			if known.by == 0 || other.by > 0 {
-				continue
-			}
-			slices.Sort(d)
-			other.offset, other.by = known.offset+d[len(d)/2], len(d)
-			changed = true
-		}
-	}
-}
-
-// time is a leg's time by the first capture's clock.
-func (j *joiner) time(l *leg, ns int64) int64 {
-	if l.capture == 0 {
-		return ns
-	}
-	return ns - j.clocks[l.capture-1].offset
-}
-
-// comparable reports whether the clocks of two legs were compared. Where they
-// were not they are taken to agree, and what rests on that is less sure.
-func (j *joiner) comparable(a, b *leg) bool {
-	if a.capture == b.capture || a.capture == 0 || b.capture == 0 {
-		return a.capture == b.capture
-	}
-	return j.clocks[a.capture-1].by > 0 && j.clocks[b.capture-1].by > 0
-}
-
 // maxWayPoints bounds the legs of one session.
 const maxWayPoints = 8
 
@@ -294,7 +231,7 @@ func (j *joiner) order(s *session) {
 // before compares which of two legs of a session is nearer to the client; 0 if
 // that cannot be told from times.
 func (j *joiner) before(a, b *leg) int {
-	if j.comparable(a, b) {
+	if j.comparable(a, b) && (a.capture == b.capture || !j.passed(a) && !j.passed(b)) {
 		return cmp.Compare(j.time(a, a.start), j.time(b, b.start))
 	}
 	if a.delay == 0 || b.delay == 0 {

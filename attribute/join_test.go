@@ -355,6 +355,35 @@ func TestJoinClocks(t *testing.T) {
 	}
 }
 
+// TestJoinClocksPassed: where no connection is in both captures, ClientHellos that were
+// passed on tell, and the ones between which least time passed tell best.
+func TestJoinClocksPassed(t *testing.T) {
+	const ahead = 2 * time.Hour
+	passed := func(wait time.Duration) []legSpec {
+		outer := legSpec{capture: "a", client: legPerson, server: legEdge, sni: legPortal, random: 1, answer: 2, start: time.Minute, length: time.Second, delay: wait + 4*ms}
+		inner := legSpec{capture: "b", client: legEdgeOut, server: legGate, sni: legPortal, random: 1, answer: 2, start: time.Minute + ahead + ms, length: time.Second, delay: wait}
+		worse, behind := outer, inner
+		worse.random, behind.random, worse.delay = 11, 11, wait+100*ms
+		return []legSpec{worse, behind, outer, inner}
+	}
+	specs := passed(10 * ms)
+	ended := legSpec{capture: "a", client: legPerson, server: legEdge, sni: legPortal, random: 21, answer: 22, start: 2 * time.Minute, length: time.Second, asked: No, up: 500, down: 9000}
+	inner := legSpec{capture: "b", client: legEdgeOut, server: legGate, sni: legPortal, random: 23, answer: 24, start: 2*time.Minute + ahead + ms, length: time.Second, asked: Yes, up: 500, down: 9000}
+	j := joinSpecs(append(specs, ended, inner))
+	if len(j.Clocks) != 1 || !j.Clocks[0].Passed || j.Clocks[0].By != 2 || (j.Clocks[0].Offset-ahead).Abs() > 2*ms {
+		t.Errorf("clocks %+v", j.Clocks)
+	}
+	if n := len(j.Paths); n != 3 || j.Paths[2].Confidence != "likely" {
+		t.Errorf("paths %+v", j.Paths)
+	}
+	// Where much time passed in between they tell nothing.
+	specs[2].delay = time.Second
+	specs[0].delay = time.Second
+	if j := joinSpecs(specs); len(j.Clocks) != 1 || j.Clocks[0].By != 0 {
+		t.Errorf("clocks %+v", j.Clocks)
+	}
+}
+
 func BenchmarkJoin(b *testing.B) {
 	var specs []legSpec
 	for i := range uint32(60_000) {

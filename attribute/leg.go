@@ -33,6 +33,7 @@ type leg struct {
 	answer     [8]byte  // of the server's random; valid iff hello
 	start, end int64    // nanoseconds since 1970, by the capture's clock
 	delay      int64    // from ClientHello to ServerHello in nanoseconds, 0 if not known
+	hailed     int64    // when the ClientHello was sent, as start; valid iff named
 	up, down   int64    // application data in bytes of sealed records, by TLS role
 	// tickets is how much of down may be tickets that hold the client's certificate.
 	tickets int64
@@ -131,6 +132,7 @@ func (l *Legs) Add(c *Connection) {
 	}
 	if c.ClientHello != nil {
 		n.named = true
+		n.hailed = c.ClientHello.At.UnixNano()
 		n.clientPrint = l.clientPrints.of(c.ClientHello.JA4)
 		n.sni = l.names.of(c.ClientHello.ServerName)
 		copy(n.random[:], c.ClientHello.Random[:])

@@ -97,6 +97,8 @@ type Clock struct {
 	Capture string
 	Offset  time.Duration
 	By      int // connections seen by both; 0 if it could not be compared
+	// Passed: none was, and By counts those whose ClientHello was passed on.
+	Passed bool
 }
 
 // Joined is what joining legs came to.
@@ -142,7 +144,7 @@ func (l *Legs) Join() *Joined {
 	}
 	for i, c := range j.clocks {
 		if i > 0 {
-			out.Clocks = append(out.Clocks, Clock{l.captures.texts[i], time.Duration(c.offset), c.by})
+			out.Clocks = append(out.Clocks, Clock{l.captures.texts[i], time.Duration(c.offset), c.by, c.passed})
 		}
 	}
 	return out

@@ -52,7 +52,7 @@ const (
 // together reports whether clients of the one go to the other as well, as far as the
 // first few show it. By IPv4 and IPv6 one client has different addresses.
 func together(a, b *Asker) bool {
-	if a.Addr.Addr().Is4() != b.Addr.Addr().Is4() || len(a.Traits.Clients) == maxTraitNames || len(b.Traits.Clients) == maxTraitNames {
+	if a.Addr.Addr().Is4() != b.Addr.Addr().Is4() || len(a.Traits.Clients) == maxTraitNames && len(b.Traits.Clients) == maxTraitNames {
 		return true
 	}
 	return slices.ContainsFunc(a.Traits.Clients, func(c netip.Addr) bool { return slices.Contains(b.Traits.Clients, c) })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"whoasked/attribute"
 	"whoasked/capture"
@@ -53,13 +54,19 @@ func joinNotes(j *attribute.Joined, left int64) []capture.Note {
 	var out []capture.Note
 	for _, c := range j.Clocks {
 		n := capture.Note{Kind: "clock-offset", Count: int64(c.By)}
+		offset, by := c.Offset, count(int64(c.By), "connection")+" in both"
+		if c.Passed {
+			offset, by = offset.Round(time.Millisecond), "the ClientHellos of "+count(int64(c.By), "connection")+" passed on between them"
+		}
 		switch {
 		case c.By == 0:
-			n.Text = fmt.Sprintf("the clock of %s could not be compared with that of the first capture, as no connection is in both: they are taken to agree", c.Capture)
+			n.Text = fmt.Sprintf("the clock of %s could not be compared with that of the first capture, as neither a connection nor a ClientHello is in both: they are taken to agree", c.Capture)
+		case offset == 0:
+			n.Text = fmt.Sprintf("the clock of %s agrees with that of the first capture, by %s", c.Capture, by)
 		case c.Offset < 0:
-			n.Text = fmt.Sprintf("the clock of %s is %v behind that of the first capture, by %s in both", c.Capture, -c.Offset, count(int64(c.By), "connection"))
+			n.Text = fmt.Sprintf("the clock of %s is %v behind that of the first capture, by %s", c.Capture, -offset, by)
 		default:
-			n.Text = fmt.Sprintf("the clock of %s is %v ahead of that of the first capture, by %s in both", c.Capture, c.Offset, count(int64(c.By), "connection"))
+			n.Text = fmt.Sprintf("the clock of %s is %v ahead of that of the first capture, by %s", c.Capture, offset, by)
 		}
 		out = append(out, n)
 	}
