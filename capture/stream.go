@@ -54,6 +54,8 @@ const (
 	waiting               // waitAt is valid
 	acked                 // what is waited for is acknowledged
 	skipped               // its bytes are not needed: none are missed, none handed over
+	followed              // there is an entry in Tracker.walks
+	walked                // the walker may keep its bulk
 )
 
 // stream is one direction of a flow. Sequence numbers are compared modulo 2^32
@@ -108,7 +110,7 @@ func (s *stream) lose(n uint32) {
 // missing tells whether bytes are known to exist at next that were not captured.
 func (s *stream) missing() bool {
 	switch {
-	case !s.is(known) || s.is(skipped):
+	case !s.is(known) || s.is(skipped|walked):
 		return false
 	case s.head != none:
 		return s.headSeq != s.next

@@ -40,7 +40,10 @@ type Tracker struct {
 	// withhold is told by which tuple bulk comes that nobody needs, and when it
 	// is needed again; nil for nobody.
 	withhold func(Tuple, bool)
-	stopped  bool
+	// walker keeps bulk of which only the record headers matter; nil for nobody.
+	walker  Walker
+	walks   map[int32]*walk // by flow.id<<1 and direction, of those with the flag followed
+	stopped bool
 
 	// tunnelled finds a flow inside of tunnels by its key without them.
 	tunnelled map[key]int32
@@ -125,7 +128,7 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 	}
 	switch a, b := &f.dirs[d], &f.dirs[1-d]; {
 	case !f.busy && seg.Seq == a.next && seg.Flags&(FlagSYN|FlagFIN|FlagRST|FlagACK) == FlagACK && f.state != closed &&
-		a.flags&(known|captured|blind|finished|skipped) == known|captured && b.is(known) && !after(seg.Ack, b.next) && seg.Missing == 0 && len(seg.Payload) > 0:
+		a.flags&(known|captured|blind|finished|skipped|walked) == known|captured && b.is(known) && !after(seg.Ack, b.next) && seg.Missing == 0 && len(seg.Payload) > 0:
 		t.hand(f, d, at, seg.Seq, seg.Payload)
 	case seg.Flags&FlagRST != 0:
 		t.reset(f, d, at, seg)
@@ -221,6 +224,7 @@ func (t *Tracker) evict() {
 // drop forgets a flow for good.
 func (t *Tracker) drop(f *flow) {
 	t.needAgain(f)
+	t.forgetWalks(f)
 	t.firsts.putBoth(f)
 	t.unlink(&t.lists[f.state], f)
 	t.forgetTunnelled(f)

@@ -109,6 +109,7 @@ func (t *Tracker) finish(f *flow, at int64, end parse.End) {
 func (t *Tracker) end(f *flow, d int, at int64, last parse.Chunk) {
 	t.spill(f)
 	if f.conn != none {
+		t.endWalks(f)
 		a, b := &f.dirs[d], &f.dirs[1-d]
 		t.loseTail(a)
 		t.loseTail(b)
@@ -123,6 +124,7 @@ func (t *Tracker) end(f *flow, d int, at int64, last parse.Chunk) {
 		f.conn = none
 	}
 	t.wait(f, false)
+	t.forgetWalks(f)
 	t.firsts.putBoth(f)
 	f.settling = false
 	t.move(f, closed)

@@ -6,6 +6,7 @@ import "whoasked/parse"
 // that is new or whose former connection is over.
 func (t *Tracker) begin(f *flow, d int, at int64, seg *Segment) {
 	t.needAgain(f)
+	t.forgetWalks(f)
 	t.firsts.putBoth(f)
 	fresh := stream{head: none, tail: none, first: none, epoch: t.epoch}
 	f.dirs = [2]stream{fresh, fresh}
@@ -151,6 +152,9 @@ func (t *Tracker) reset(f *flow, d int, at int64, seg *Segment) {
 	seq := seg.Seq
 	if a.is(skipped) {
 		a.next = seq // where it stands is not known
+	}
+	if a.is(walked) {
+		t.catchUp(f, d, at, seq, seq, true)
 	}
 	if n := seq - a.next; !a.is(known) || n > resetWindow && -n > resetWindow {
 		// The answer to a SYN, or from an end not captured, has no number to go by

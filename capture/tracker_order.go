@@ -28,6 +28,8 @@ func (t *Tracker) segment(f *flow, d int, at int64, seg *Segment) {
 	switch {
 	case a.is(skipped):
 		t.pass(f, d, end)
+	case a.is(walked) && (pc.len() > 0 || seg.Flags&FlagFIN != 0) && !t.catchUp(f, d, at, seg.Seq, end, seg.Flags&FlagFIN != 0):
+		// It was kept, or known, already.
 	case pc.len() > 0 && !keepAlive(a, seg):
 		t.place(f, d, &pc)
 	case pc.len() > 0:

@@ -15,12 +15,9 @@ func (t *Tracker) Withhold(told func(tuple Tuple, on bool)) { t.withhold = told 
 // None of it is handed over, and none missed where it does not come: only the
 // end of the connection is told. It may be called while a chunk is handed over.
 func (t *Tracker) Skip(conn int, from parse.Side) {
-	if conn >= len(t.ids) || t.ids[conn] == none {
-		return // of datagrams, or never there
-	}
-	f := t.at(t.ids[conn])
-	if int(f.conn) != conn {
-		return // over already
+	f := t.flowOf(conn)
+	if f == nil {
+		return
 	}
 	a := &f.dirs[int(from)^int(f.opener)]
 	if a.is(skipped) {
@@ -31,6 +28,7 @@ func (t *Tracker) Skip(conn int, from parse.Side) {
 		a.next = t.pool.runs[i].end()
 		t.pool.put(i)
 	}
+	t.forgetWalk(f, int(from)^int(f.opener))
 	a.set(skipped)
 	a.clear(waiting | acked)
 	a.lost, a.conflict, a.passed = 0, 0, 0

@@ -118,6 +118,10 @@ type Chunk struct {
 	// not handed over because they lie in the body of a record that is passed
 	// over by its length; see Sieve.
 	Skipped int
+	// Walked counts the bytes just before Data, behind what is Lost, that the source
+	// kept to itself because they are the rest of a record and whole records of
+	// application data: what comes next is a record header. It counts them modulo 2^32.
+	Walked int
 	// Conflict counts bytes that arrived again with different content since
 	// the last chunk; the first copy was kept.
 	Conflict int

@@ -60,6 +60,10 @@ func (c *Conn) Feed(ch Chunk) []Event {
 		side.Bytes += int64(ch.Skipped)
 		d.lose(missing)
 	}
+	if ch.Walked > 0 {
+		side.Bytes += int64(ch.Walked)
+		d.align()
+	}
 	if len(ch.Data) > 0 {
 		side.Bytes += int64(len(ch.Data))
 		if ch.Flow.Proto.Datagrams() {

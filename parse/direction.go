@@ -232,6 +232,14 @@ func (d *direction) clear(b []byte) {
 	}
 }
 
+// align makes the next byte the first one of a record.
+func (d *direction) align() {
+	d.drop()
+	d.msg.reset(d.c.p)
+	d.mode, d.hdrN, d.skip, d.body = synced, 0, 0, 0
+	d.held, d.cand = d.held[:0], candidate{}
+}
+
 // lose takes note of n bytes that are missing.
 func (d *direction) lose(n int) {
 	d.fresh, d.due = false, false

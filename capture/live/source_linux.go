@@ -52,6 +52,9 @@ func Open(o Options) (*Source, error) {
 	s.tracker = capture.NewTracker(s.opts.Limits, s.decoder.ViaName, nil)
 	if s.kernel != nil {
 		s.tracker.Withhold(s.withhold)
+		if s.kernel.walks != nil {
+			s.tracker.Walk(s.kernel)
+		}
 	}
 	return s, nil
 }
@@ -96,6 +99,10 @@ func (s *Source) Extended() bool { return s.kernel != nil }
 // Skip tells that no more is needed of one side of an open connection, so that
 // its bulk can be left to the kernel. It may be called while a chunk is held.
 func (s *Source) Skip(conn int, from parse.Side) { s.tracker.Skip(conn, from) }
+
+// Follow is [capture.Tracker.Follow]: the bulk of such a stream can be left to the
+// kernel.
+func (s *Source) Follow(conn int, from parse.Side, rest int) { s.tracker.Follow(conn, from, rest) }
 
 // withhold has the kernel keep the segments of a tuple, or no more. One that came
 // in an encapsulation the kernel does not see into.

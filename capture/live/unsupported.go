@@ -33,6 +33,9 @@ func (*Source) ViaName(uint32) string { return "" }
 // Skip does nothing.
 func (*Source) Skip(int, parse.Side) {}
 
+// Follow does nothing.
+func (*Source) Follow(int, parse.Side, int) {}
+
 // Stats counts nothing.
 func (*Source) Stats() Stats { return Stats{} }
 

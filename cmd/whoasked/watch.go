@@ -207,7 +207,7 @@ func (r *watchRun) source(ctx context.Context, stdin bool) (capture.Source, erro
 		return nil, err
 	}
 	r.notes, r.viaName = src.Notes, src.ViaName
-	r.watching.skip = src.Skip
+	r.watching.skip, r.watching.follow = src.Skip, src.Follow
 	r.watching.drops = func() int64 { return src.Stats().Dropped }
 	r.counted = func(s *snapshot) {
 		n := src.Stats()

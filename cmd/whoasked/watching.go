@@ -29,12 +29,13 @@ type watching struct {
 	out     report.Writer
 	// flushed empties the buffer of out; nil if it has none.
 	flushed func() error
-	skip    func(conn int, from parse.Side) // nil for a source that cannot
-	headers func(conn int)                  // record headers will do; nil for a source that does not care
-	drops   func() int64                    // packets lost so far by the source; nil for none
-	seen    func(*attribute.Connection)     // is told of answers too; nil for nobody
-	files   *evidence.Keeper                // nil for none
-	confirm *confirmLive                    // nil for not
+	skip    func(conn int, from parse.Side)           // nil for a source that cannot
+	follow  func(conn int, from parse.Side, rest int) // likewise
+	headers func(conn int)                            // record headers will do; nil for a source that does not care
+	drops   func() int64                              // packets lost so far by the source; nil for none
+	seen    func(*attribute.Connection)               // is told of answers too; nil for nobody
+	files   *evidence.Keeper                          // nil for none
+	confirm *confirmLive                              // nil for not
 
 	mu      sync.Mutex
 	bench   attribute.Bench
@@ -127,7 +128,16 @@ func (w *watching) chunk(ch *parse.Chunk) {
 	if !h.TLS || h.Midstream {
 		w.giveUp(c, ch.From)
 	}
+	if w.follow != nil && len(ch.Data) > 0 && !c.settled && h.Sides[ch.From].AppBytes >= minFollow {
+		if rest, ok := c.conn.Bulk(ch.From); ok {
+			w.follow(c.number, ch.From, rest)
+		}
+	}
 }
+
+// minFollow is how many bytes of application data a side must have sent before the
+// source is told where its records begin: most connections carry less.
+const minFollow = 64 << 10
 
 // tells reports whether events may change an answer.
 func tells(events []parse.Event) bool {
