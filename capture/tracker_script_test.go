@@ -74,6 +74,9 @@ func (s *script) print(ch parse.Chunk) string {
 	if ch.Lost > 0 {
 		fmt.Fprintf(&b, " lost=%d", ch.Lost)
 	}
+	if ch.Walked > 0 {
+		fmt.Fprintf(&b, " walked=%d", ch.Walked)
+	}
 	if ch.Conflict > 0 {
 		fmt.Fprintf(&b, " conflict=%d", ch.Conflict)
 	}
@@ -191,7 +194,7 @@ func (c *checker) check(ch parse.Chunk) error {
 	if ch.Lost < 0 || ch.Conflict < 0 {
 		return fmt.Errorf("negative count: %+v", ch)
 	}
-	if len(ch.Data) == 0 && ch.Lost == 0 && ch.Conflict == 0 && !ch.Fin && ch.End == parse.Open {
+	if len(ch.Data) == 0 && ch.Lost == 0 && ch.Walked == 0 && ch.Conflict == 0 && !ch.Fin && ch.End == parse.Open {
 		return fmt.Errorf("chunk tells nothing: %+v", ch)
 	}
 	if bit := uint8(1) << ch.From; len(ch.Data) > 0 || ch.Fin {

@@ -191,7 +191,6 @@ func (t *Tracker) catchUp(f *flow, d int, at int64, seq, end uint32, last bool) 
 	s, ok := t.walker.Stand(&tuple)
 	switch {
 	case !ok:
-		w.told = false
 		t.unwalk(f, d, w)
 		t.lose(a, unknownLoss)
 		a.jump(seq)
