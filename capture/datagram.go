@@ -15,6 +15,8 @@ import (
 // no end but silence, or the final EAP packet.
 type sessions struct {
 	flows map[key]*session
+	// tunnelled is those in tunnels by their keys without.
+	tunnelled map[key]*session
 	// last was found before; packets come in runs. eapol is the latest one over
 	// link-layer frames.
 	last, eapol *session
@@ -27,6 +29,8 @@ type sessions struct {
 // session is a connection made of datagrams.
 type session struct {
 	key    key // UDP and EAPOL
+	back   key // of the other direction; valid iff ways.split
+	ways   ways
 	conn   int
 	opener uint8 // end of key, or 0
 	// midstream: the first datagram captured is not the first one sent.
@@ -44,7 +48,7 @@ type session struct {
 }
 
 func newSessions() sessions {
-	return sessions{flows: make(map[key]*session), radius: newRadius()}
+	return sessions{flows: make(map[key]*session), tunnelled: make(map[key]*session), radius: newRadius()}
 }
 
 // Datagram takes the next UDP datagram, captured at the given nanoseconds since
@@ -62,28 +66,48 @@ func (t *Tracker) Datagram(at int64, seg *Segment) bool {
 	}
 	k, d := keyOf(&seg.Tuple)
 	s := t.sessions.find(&k)
-	if s != nil && parse.MayName(seg.Payload) && s.begunAgain(parse.NamesIn(seg.Payload), d) {
-		t.endSession(s, s.seen, parse.Reused)
-		s = nil
+	var names parse.Names
+	if s != nil && parse.MayName(seg.Payload) {
+		names = parse.NamesIn(seg.Payload)
+		if s.begunAgain(names, d) {
+			t.endSession(s, s.seen, parse.Reused)
+			s = nil
+		}
 	}
 	if s == nil {
-		opening := parse.OpeningOf(seg.Payload)
-		if opening == parse.NoOpening {
-			if seg.SrcPort == quicPort || seg.DstPort == quicPort {
-				t.stats.Unfollowed++
-			}
-			return true
+		if s = t.beginSession(&k, d, at, seg); s == nil {
+			return !t.stopped
 		}
-		midstream := opening == parse.Underway
-		opener := d
-		if midstream {
-			opener = guessOpener(&k, d)
-		}
-		s = t.openSession(parse.UDP, &session{key: k, opener: uint8(opener), midstream: midstream}, k.tuple(opener))
-		t.sessions.flows[k] = s
-		s.begunAgain(parse.NamesIn(seg.Payload), d)
+		names = parse.NamesIn(seg.Payload)
+		s.begunAgain(names, d)
 	}
+	s.ways.note(d, seg.Via, names)
 	return t.handDatagram(s, at, parse.Side(d)^parse.Side(s.opener), seg)
+}
+
+// beginSession finds or opens the session of a datagram from end d with a key that
+// none has, nil if it has the shape of nothing that is followed.
+func (t *Tracker) beginSession(k *key, d int, at int64, seg *Segment) *session {
+	opening := parse.OpeningOf(seg.Payload)
+	if opening == parse.NoOpening {
+		if seg.SrcPort == quicPort || seg.DstPort == quicPort {
+			t.stats.Unfollowed++
+		}
+		return nil
+	}
+	if s := t.sessions.otherWay(k, d, at, seg.Payload, parse.NamesIn(seg.Payload)); s != nil {
+		t.join(s, k, d)
+		return s
+	}
+	midstream := opening == parse.Underway
+	opener := d
+	if midstream {
+		opener = guessOpener(k, d)
+	}
+	s := t.openSession(parse.UDP, &session{key: *k, opener: uint8(opener), midstream: midstream}, k.tuple(opener))
+	s.ways.long = parse.LongHeader(seg.Payload)
+	t.sessions.enter(s)
+	return s
 }
 
 // begunAgain takes note of the names that end d used, and reports whether they
@@ -224,7 +248,7 @@ func (t *Tracker) flushSessions(end parse.End) {
 }
 
 func (l *sessions) find(k *key) *session {
-	if l.last != nil && l.last.key == *k {
+	if l.last != nil && (l.last.key == *k || l.last.ways.split && l.last.back == *k) {
 		return l.last
 	}
 	if len(l.flows) == 0 {
@@ -269,8 +293,6 @@ func (l *sessions) forget(s *session) {
 	if l.eapol == s {
 		l.eapol = nil
 	}
-	if l.flows[s.key] == s {
-		delete(l.flows, s.key)
-	}
+	l.leave(s)
 	l.radius.forget(s)
 }

@@ -60,6 +60,7 @@ func TestDatagrams(t *testing.T) {
 func FuzzSessions(f *testing.F) {
 	radiusStart := cat([]byte{11, 7, 0, 35}, make([]byte, 16), []byte{79, 8, 1, 7, 0, 6, 13, 0x20, 24, 7, 's', 't', 'a', 't', 'e'})
 	f.Add(cat([]byte{0, 29}, dtlsHello(0), []byte{0x13, byte(len(radiusStart))}, radiusStart, []byte{0x20, 6, 1, 7, 0, 6, 13, 0x20, 0x20, 4, 3, 7, 0, 4}))
+	f.Add(cat([]byte{0x40, 29}, dtlsHello(0), []byte{0x83, 29}, dtlsFlight(), []byte{0x40, 29}, dtlsHello(1)))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		open := make(map[int]bool)
 		trk := NewTracker(Limits{Flows: 3}, nil, func(ch parse.Chunk) bool {
@@ -76,6 +77,7 @@ func FuzzSessions(f *testing.F) {
 			if op&2 != 0 {
 				seg = udpSegment(2-op&1, 1+op&1, 1812, 5000+uint16(op&4), in[2:2+n])
 			}
+			seg.Via = uint32(op >> 6)
 			if op&0x20 != 0 {
 				seg.SrcPort, seg.DstPort = 0, 0
 				trk.EAPOL(at, seg)
@@ -87,13 +89,13 @@ func FuzzSessions(f *testing.F) {
 			}
 			in = in[2+n:]
 			at += int64(op) * int64(time.Second)
-			if r := &trk.sessions.radius; trk.sessions.n > 3 || len(r.requests) > 3 || len(r.names) > 9 || len(trk.sessions.flows) > 3 {
+			if r := &trk.sessions.radius; trk.sessions.n > 3 || len(r.requests) > 3 || len(r.names) > 9 || len(trk.sessions.flows) > 6 || len(trk.sessions.tunnelled) > 3 {
 				t.Fatalf("%d sessions, %d requests, %d names", trk.sessions.n, len(r.requests), len(r.names))
 			}
 		}
 		trk.Flush(parse.CaptureEnd)
 		checkEmpty(t, trk)
-		if r := &trk.sessions.radius; trk.sessions.n != 0 || len(r.requests) != 0 || len(r.names) != 0 || len(trk.sessions.flows) != 0 {
+		if r := &trk.sessions.radius; trk.sessions.n != 0 || len(r.requests) != 0 || len(r.names) != 0 || len(trk.sessions.flows)+len(trk.sessions.tunnelled) != 0 {
 			t.Fatalf("left: %d sessions, %d requests, %d names", trk.sessions.n, len(r.requests), len(r.names))
 		}
 		for n, is := range open {

@@ -108,13 +108,18 @@ func (t *Tracker) from(f *flow, d int, via uint32) {
 // viaOf names the tunnels of a flow: of the opener and, where they differ, those
 // of the accepter.
 func (t *Tracker) viaOf(f *flow) string {
+	return t.nameWays(f.via(int(f.opener)), f.via(int(1-f.opener)))
+}
+
+// nameWays names the tunnels on the way there and, where they differ, back.
+func (t *Tracker) nameWays(way, wayBack uint32) string {
 	name := func(via uint32) string {
 		if via == 0 || t.viaName == nil {
 			return ""
 		}
 		return t.viaName(via)
 	}
-	there, back := name(f.via(int(f.opener))), name(f.via(int(1-f.opener)))
+	there, back := name(way), name(wayBack)
 	if there == back {
 		return there
 	}

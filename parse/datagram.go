@@ -50,13 +50,16 @@ func MayName(b []byte) bool {
 	case openvpnSoftReset, openvpnClientReset, openvpnClientReset3:
 		return true
 	}
-	return b[0]&quicLong != 0 || b[0] == byte(HandshakeRecord)
+	return LongHeader(b) || b[0] == byte(HandshakeRecord)
 }
+
+// LongHeader tells QUIC's packets with a long header from all else.
+func LongHeader(b []byte) bool { return len(b) > 0 && b[0]&quicLong != 0 }
 
 // NamesIn reads the names in a datagram, by which one flow that carries several
 // connections one after the other can be cut.
 func NamesIn(b []byte) (n Names) {
-	if len(b) > 0 && b[0]&quicLong != 0 {
+	if LongHeader(b) {
 		var p quicPacket
 		if _, ok := p.read(b); !ok || !p.known || p.typ == quicRetry && len(p.scid) == 0 {
 			return n

@@ -27,13 +27,18 @@ func u32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 // outer4 and outer6 are the packets of a tunnel between two routers.
 func outer4(proto byte, payload []byte) []byte {
 	head := cat([]byte{0x45, 0}, u16(uint16(20+len(payload)), 1, 0), []byte{64, proto, 0, 0, 198, 18, 200, 1, 198, 18, 200, 2})
+	sumHeader(head)
+	return cat(head, payload)
+}
+
+// sumHeader fills in the checksum of an IPv4 header, which is 0 so far.
+func sumHeader(head []byte) {
 	sum := uint32(0)
 	for i := 0; i < len(head); i += 2 {
 		sum += uint32(binary.BigEndian.Uint16(head[i:]))
 	}
 	sum = sum>>16 + sum&0xffff
 	binary.BigEndian.PutUint16(head[10:], ^uint16(sum>>16+sum))
-	return cat(head, payload)
 }
 
 func outer6(next byte, payload []byte) []byte {

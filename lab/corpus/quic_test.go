@@ -61,6 +61,7 @@ func udpPacket(at int64, src, dst netip.AddrPort, data []byte) packet {
 	b = binary.BigEndian.AppendUint16(b, uint16(8+len(data)))
 	b = append(append(b, 0, 0), data...)
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	sumHeader(b[:20])
 	return packet{at: at, link: 101, wire: len(b), data: b}
 }
 
