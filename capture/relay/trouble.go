@@ -159,7 +159,7 @@ func (r *Relay) Notes() []capture.Note {
 	var out []capture.Note
 	for k := range kinds {
 		if n := r.counts.trouble[k].Load(); n > 0 {
-			out = append(out, capture.Note{Kind: "relay-total", Count: n, Text: fmt.Sprintf("%s (%d times)", kinds[k].text, n), Hint: kinds[k].hint})
+			out = append(out, capture.Note{Kind: "relay-total", Count: n, Text: fmt.Sprintf("%s (%d in all)", kinds[k].text, n), Hint: kinds[k].hint})
 		}
 	}
 	add := func(n int64, kind, text, hint string) {
