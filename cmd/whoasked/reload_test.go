@@ -176,6 +176,10 @@ func TestReloadOfWatch(t *testing.T) {
 func TestSummary(t *testing.T) {
 	p, dir := newPeers(t), t.TempDir()
 	log := filepath.Join(dir, "watch.jsonl")
+	edge := `hops: [{name: edge, declared: "off", addresses: ["` + testServer.String() + `"]}]`
+	if err := os.WriteFile(filepath.Join(dir, "whoasked.yaml"), []byte(edge), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command("whoasked", "watch", "--format", "json", "--output", log, "--keep-privileges", "-")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir)
@@ -199,7 +203,8 @@ func TestSummary(t *testing.T) {
 		if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
 			t.Fatal(err)
 		}
-		holds(t, log, `{"kind":"asker","asked_by":"`+testServer.String()+`","sni":"`+name+`"`)
+		holds(t, log, `{"kind":"asker","asked_by":"`+testServer.String()+`","name":"edge","sni":"`+name+`"`)
+		holds(t, log, `"declared":"off","agrees":false`)
 	}
 	if err := stdin.Close(); err != nil {
 		t.Fatal(err)

@@ -386,6 +386,7 @@ func (w *watching) summary(notes []capture.Note) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	askers := w.book.Askers()
+	attribute.Explain(askers, w.hops)
 	for i := range askers {
 		w.write(w.out.Asker(&askers[i]))
 	}
