@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,7 +50,11 @@ listen l
 			return []string{"-db", "-f", path}, err
 		}},
 		{"nginx stream", "nginx", []string{"-v"}, func(_ *bench, listen, to int, dir string) ([]string, error) {
-			path, err := write(dir, "nginx.conf", fmt.Sprintf(`load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+			load, err := streamModule()
+			if err != nil {
+				return nil, err
+			}
+			path, err := write(dir, "nginx.conf", fmt.Sprintf(`%[5]s
 daemon off;
 master_process off;
 pid %[3]s/nginx.pid;
@@ -63,7 +68,7 @@ stream {
   proxy_timeout 1h;
  }
 }
-`, listen, to, dir, 2*maxConnections))
+`, listen, to, dir, 2*maxConnections, load))
 			return []string{"-p", dir, "-e", "stderr", "-c", path}, err
 		}},
 		{"sniproxy", "sniproxy", []string{"-V"}, func(_ *bench, listen, to int, dir string) ([]string, error) {
@@ -122,6 +127,24 @@ func write(dir, name, text string) (string, error) {
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }
 
+// errMissing is why a forwarder cannot be measured: it, or a part of it, is not
+// installed.
+var errMissing = errors.New("not installed")
+
+// streamModule is the line by which nginx loads its stream module, empty where it
+// is built in.
+func streamModule() (string, error) {
+	const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+	if _, err := os.Stat(module); err == nil {
+		return "load_module " + module + ";", nil
+	}
+	built, err := exec.Command("nginx", "-V").CombinedOutput()
+	if err != nil || !slices.Contains(strings.Fields(string(built)), "--with-stream") {
+		return "", fmt.Errorf("its stream module is %w", errMissing)
+	}
+	return "", nil
+}
+
 // running is a forwarder at work.
 type running struct {
 	forwarder
@@ -139,7 +162,7 @@ func (b *bench) start(ctx context.Context, f forwarder) (*running, error) {
 	if f.program != "" {
 		var err error
 		if program, err = exec.LookPath(f.program); err != nil {
-			b.say("skipping %s: not installed", f.name)
+			b.say("skipping %s: %v", f.name, errMissing)
 			return nil, nil
 		}
 	}
@@ -156,6 +179,10 @@ func (b *bench) start(ctx context.Context, f forwarder) (*running, error) {
 		return nil, err
 	}
 	args, err := f.args(b, listen, to, dir)
+	if errors.Is(err, errMissing) {
+		b.say("skipping %s: %v", f.name, err)
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"whoasked/lab/release"
 )
@@ -30,6 +31,7 @@ type options struct {
 	fresh    int // connections a round
 	pings    int // a round
 	idle     int // connections
+	limit    time.Duration
 }
 
 func main() {
@@ -55,6 +57,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	fs.IntVar(&o.fresh, "connections", 2000, "new connections a round")
 	fs.IntVar(&o.pings, "pings", 4000, "round trips a round")
 	fs.IntVar(&o.idle, "idle", 5000, "idle connections")
+	fs.DurationVar(&o.limit, "limit", 4*time.Minute, "no round begins that is not likely to end in this time")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

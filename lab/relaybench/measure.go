@@ -69,37 +69,24 @@ func (b *bench) run(ctx context.Context) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
+	began, longest := time.Now(), time.Duration(0)
 	for round := range b.rounds {
-		for i := range all {
-			if round%2 == 1 { // no program always runs behind the same other
-				i = len(all) - 1 - i
-			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			if r.series[i].failed != nil {
-				continue
-			}
-			s, err := b.round(all[i])
-			if err != nil {
-				if err := b.fails(all[i], r.series[i], err); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			r.series[i].samples = append(r.series[i].samples, s)
-			if b.inspect {
-				b.say("round %d  %-24s %5.0f connections/s  %4d µs CPU each", round+1, all[i].name, s.rate, s.freshCPU.Microseconds())
-				continue
-			}
-			b.say("round %d  %-24s %6.2f GB/s  %5.3f CPU s/GB  %5.0f connections/s  %4d µs CPU each  %v %v",
-				round+1, all[i].name, s.gbps, s.bulkCPU, s.rate, s.freshCPU.Microseconds(), s.p50, s.p99)
+		start := time.Now()
+		if spent := start.Sub(began); round > 0 && spent+longest+b.resting(len(all)) > b.limit {
+			b.say("%d rounds of %d: more would take longer than %v", round, b.rounds, b.limit)
+			break
+		}
+		if err := b.turns(ctx, round, all, r); err != nil {
+			return nil, err
 		}
 		p50, p99, err := b.roundTrips(fmt.Sprintf("127.0.0.1:%d", direct))
 		if err != nil {
 			return nil, err
 		}
 		r.direct = append(r.direct, sample{p50: p50, p99: p99})
+		if round > 0 { // in the first, programs that fail take their time
+			longest = max(longest, time.Since(start))
+		}
 	}
 	if b.inspect {
 		return r, nil
@@ -115,6 +102,45 @@ func (b *bench) run(ctx context.Context) (*result, error) {
 		}
 	}
 	return r, nil
+}
+
+// turns measures all programs that have not failed once.
+func (b *bench) turns(ctx context.Context, round int, all []*running, r *result) error {
+	for i := range all {
+		if round%2 == 1 { // no program always runs behind the same other
+			i = len(all) - 1 - i
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if r.series[i].failed != nil {
+			continue
+		}
+		s, err := b.round(all[i])
+		if err != nil {
+			if err := b.fails(all[i], r.series[i], err); err != nil {
+				return err
+			}
+			continue
+		}
+		r.series[i].samples = append(r.series[i].samples, s)
+		if b.inspect {
+			b.say("round %d  %-24s %5.0f connections/s  %4d µs CPU each", round+1, all[i].name, s.rate, s.freshCPU.Microseconds())
+			continue
+		}
+		b.say("round %d  %-24s %6.2f GB/s  %5.3f CPU s/GB  %5.0f connections/s  %4d µs CPU each  %v %v",
+			round+1, all[i].name, s.gbps, s.bulkCPU, s.rate, s.freshCPU.Microseconds(), s.p50, s.p99)
+	}
+	return nil
+}
+
+// resting is about how long it takes to see what idle connections of n programs
+// cost.
+func (b *bench) resting(n int) time.Duration {
+	if b.inspect {
+		return 0
+	}
+	return time.Duration(n) * (time.Second + time.Duration(b.idle)*2*time.Millisecond)
 }
 
 // fails takes note that a program did not carry a connection to its end. Another

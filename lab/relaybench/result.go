@@ -29,7 +29,7 @@ func median[T int64 | float64 | time.Duration](samples []sample, of func(*sample
 
 func (r *result) render(w io.Writer) error {
 	fmt.Fprintf(w, "%s · %d cores, %s/%s, %s · medians of %d rounds\n", time.Now().UTC().Format("2006-01-02"),
-		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), r.options.rounds)
+		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), len(r.direct))
 	if r.options.inspect {
 		fmt.Fprintf(w, "%d connections a round, TLS 1.3 on both sides, %d at one time.\n\n", r.options.fresh, workers)
 	} else {
