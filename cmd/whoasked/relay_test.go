@@ -178,6 +178,13 @@ func TestRelayOneLine(t *testing.T) {
 // and what it writes, line by line.
 func startRelay(t *testing.T, args ...string) (string, <-chan string) {
 	t.Helper()
+	addr, lines, _ := startRelayProcess(t, args...)
+	return addr, lines
+}
+
+// startRelayProcess also returns the process.
+func startRelayProcess(t *testing.T, args ...string) (string, <-chan string, *os.Process) {
+	t.Helper()
 	cmd := exec.Command("whoasked", append([]string{"relay", "--format", "json", "--listen", "127.0.0.1:0", "--drain", "1s", "--keep-privileges"}, args...)...)
 	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir())
 	cmd.Dir = t.TempDir()
@@ -210,12 +217,12 @@ func startRelay(t *testing.T, args ...string) (string, <-chan string) {
 			at, _, _ = strings.Cut(at, " ")
 			if _, err := net.ResolveTCPAddr("tcp", at); err == nil {
 				go func() { _, _ = io.Copy(io.Discard, stderr) }()
-				return at, lines
+				return at, lines, cmd.Process
 			}
 		}
 	}
 	t.Fatal("it does not listen")
-	return "", nil
+	return "", nil, nil
 }
 
 // TestRelayInspects: TLS 1.3 is read, not inferred, by an authority that the

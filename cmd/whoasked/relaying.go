@@ -86,7 +86,7 @@ func (r *watchRun) relay(ctx context.Context) error {
 	defer closeOut()
 	w, logs := r.watching, r.watching.keys
 	w.confirm.through(&c.Relay)
-	logs.keys.Growing = true // what an authority of ours opens is written, too
+	logs.keys.Growing = logs.keys.Growing || len(c.Relay.Inspect) > 0 // secrets of an authority of ours are written, too
 	if err := r.listenMetrics(); err != nil {
 		return err
 	}
