@@ -25,6 +25,9 @@ func pskAccepted(v *view) finding {
 func clientFlightExact(v *view) finding {
 	switch v.flight.kind {
 	case flightFinished:
+		if text := v.perhapsPadded(); text != "" {
+			return finding{text: text}
+		}
 		return finding{answer: No, text: v.flight.text, resumed: v.pskTaken()}
 	case flightEmpty, flightCert:
 		return finding{answer: Yes, text: v.flight.text}
@@ -32,6 +35,22 @@ func clientFlightExact(v *view) finding {
 		return finding{text: v.flight.text}
 	}
 	return finding{}
+}
+
+// perhapsPadded says why a first record as long as Finished may be none: padding may
+// have made an empty Certificate and Finished of one length, and the server's flight
+// does not speak against it.
+func (v *view) perhapsPadded() string {
+	recs := v.sealedC
+	if len(recs) < 2 || recs[1].Gap || recs[1].Len != recs[0].Len || v.pskTaken() {
+		return ""
+	}
+	switch f, _ := v.framing(); {
+	case len(v.sealedS) == 0:
+	case f.answer != Yes:
+		return ""
+	}
+	return fmt.Sprintf("the client's first two sealed records are both %d bytes: the first may be Finished, or an empty Certificate padded to that length", recs[0].Len)
 }
 
 // clientFlightLarge: a single record that only a Certificate can fill. It is
