@@ -19,8 +19,8 @@ type FactorValue struct {
 // Finding is what tells asked from not asked where both occur.
 type Finding struct {
 	SNI string // the name it is about; empty for factor "sni"
-	// Factor is the name of a row of factors, or "time", "resumption", "path",
-	// "sni", "run".
+	// Factor is the name of a row of factors, or "time", "capture", "resumption",
+	// "path", "sni", "run".
 	Factor string
 	Values []FactorValue
 	// Also are factors that tell asked from not asked as well as this one: which of
@@ -81,13 +81,19 @@ var factors = []factor{
 	}},
 }
 
+// captured is the last row, behind time: two captures of different days or places are
+// no roll-out.
+var captured = factor{"capture", "capture", []string{"server", "backend", "client"}, func(j *joiner, s *session) string {
+	return j.captures.text(s.first().capture)
+}}
+
 // Bounds of the search for findings.
 const (
 	// maxSample is how many sessions of a name are looked at, evenly spread.
 	maxSample = 256
 	// maxChance is the greatest chance of a false finding about a name. It is shared
 	// among all that is tried for it: the more factors, the less is left for each.
-	maxChance = 0.001
+	maxChance = 0.0005
 	// shuffles is how often labels are shuffled at least to see what chance does.
 	shuffles   = 9999
 	leastShare = 0.5 // a factor explains at least this much
@@ -199,30 +205,34 @@ func (j *joiner) best(name string, all []*session) (Finding, bool) {
 	return found.Finding, true
 }
 
-// tried lists what each factor explains of a sample, then what time does.
+// tried lists what each factor explains of a sample, then what time and the capture do.
 func (j *joiner) tried(name string, s *sample) []candidate {
 	var out []candidate
 	var first []int // classes of the first row
-	for i := range factors {
-		f := &factors[i]
+	try := func(f *factor) {
 		class, values := j.classify(f, s)
-		if i == 0 {
+		if f == &factors[0] {
 			first = class
 		}
 		if len(values) < 2 || f.name == "backend" && slices.Equal(class, first) {
-			continue
+			return
 		}
 		c := s.classified(Finding{SNI: name, Factor: f.name}, class, values)
 		c.title, c.follows = f.title, f.follows
 		c.tell(f.title)
 		out = append(out, c)
 	}
+	for i := range factors {
+		try(&factors[i])
+	}
 	at, explains := s.change()
 	f := s.changed(name, at, explains)
-	return append(out, candidate{
+	out = append(out, candidate{
 		Finding: f, title: "time, with a change at " + f.At.Format("15:04:05") + " UTC", classes: 2,
 		measure: func(x *sample) float64 { _, e := x.change(); return e },
 	})
+	try(&captured)
+	return out
 }
 
 // classify numbers the values of a factor; sessions without one are class -1.

@@ -109,6 +109,7 @@ func TestFindingNot(t *testing.T) {
 	}
 	for name, tells := range map[string]func(s *legSpec) bool{
 		"server":      func(s *legSpec) bool { return s.server == legGate },
+		"capture":     func(s *legSpec) bool { s.capture = oneOf(s, "site-a", "site-b"); return s.capture == "site-a" },
 		"certificate": func(s *legSpec) bool { return s.cert == 1 },
 		"alpn":        func(s *legSpec) bool { return s.alpn == "h2" },
 		"version":     func(s *legSpec) bool { return s.version == parse.TLS12 },
@@ -131,6 +132,24 @@ func TestFindingNot(t *testing.T) {
 		return yesIf(s.version == parse.TLS12)
 	})).Findings
 	if len(f) != 1 || f[0].Factor != "version" || len(f[0].Also) > 0 {
+		t.Errorf("%+v", f)
+	}
+	// Two captures, one after the other, may be of two places.
+	f = joinSpecs(pool(60, func(i int, s *legSpec) Answer {
+		if s.capture = "site-a"; i >= 25 {
+			s.capture = "site-b"
+		}
+		return yesIf(i < 25)
+	})).Findings
+	if len(f) != 1 || f[0].Factor != "time" || !slices.Equal(f[0].Also, []string{"capture"}) {
+		t.Errorf("%+v", f)
+	}
+	// At the same time they are.
+	f = joinSpecs(pool(60, func(_ int, s *legSpec) Answer {
+		s.capture = oneOf(s, "site-a", "site-b")
+		return yesIf(s.capture == "site-a")
+	})).Findings
+	if len(f) != 1 || f[0].Factor != "capture" || !strings.Contains(f[0].Text, "the capture tells who is asked: site-a in 30 of 30, site-b in 0 of 30") {
 		t.Errorf("%+v", f)
 	}
 	// Nobody comes twice: that each client differs is no explanation.
@@ -281,7 +300,7 @@ func TestFindingBackend(t *testing.T) {
 // TestFindingChance: of a thousand captures in which chance alone decides, none
 // has a finding, whatever is looked at.
 func TestFindingChance(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 5))
+	rng := rand.New(rand.NewPCG(6, 6))
 	for i := range 1000 {
 		n := 8 + rng.IntN(60)
 		share := 0.1 + 0.8*rng.Float64()
@@ -290,6 +309,7 @@ func TestFindingChance(t *testing.T) {
 			if nameless && rng.IntN(2) == 0 {
 				s.sni = ""
 			}
+			s.capture = []string{"site-a", "site-b", "site-c"}[rng.IntN(3)]
 			return yesIf(rng.Float64() < share)
 		}))
 		if len(j.Findings) > 0 {

@@ -153,12 +153,17 @@ func (e *spans) add(s *session) {
 const maxRivals = 64
 
 // open lists sessions, no more than maxRivals, that end at the host which opened inner,
-// and were open at the same time or nearly so.
+// and were open at the same time or nearly so. Those that this host opened itself, as
+// over its loopback, say nothing: its client may have opened inner as well.
 func (j *joiner) open(inner *session, fits func(*session) bool) []*session {
 	l := inner.first()
-	out := j.openIn(j.byEnd[l.client.Addr()], inner, fits, nil)
+	foreign := func(s *session) bool {
+		o := s.first()
+		return o.client.Addr() != l.client.Addr() && (o.from == 0 || o.from != l.from) && fits(s)
+	}
+	out := j.openIn(j.byEnd[l.client.Addr()], inner, foreign, nil)
 	if l.from != 0 {
-		out = j.openIn(j.byEndHop[l.from], inner, fits, out)
+		out = j.openIn(j.byEndHop[l.from], inner, foreign, out)
 	}
 	return out
 }

@@ -226,6 +226,13 @@ func TestJoin(t *testing.T) {
 			legs: []legSpec{outer, with(inner, func(s *legSpec) { s.version, s.shown, s.down = parse.TLS13, 700, 11700 })},
 		},
 		{
+			name: "a client on the host of the server, which may have opened both",
+			legs: []legSpec{
+				with(ended, func(s *legSpec) { s.client, s.server = "127.0.0.1:50000", "127.0.0.1:443" }),
+				with(inner, func(s *legSpec) { s.client, s.server = "127.0.0.1:50002", "127.0.0.1:8443" }),
+			},
+		},
+		{
 			name: "another name",
 			legs: []legSpec{ended, with(inner, func(s *legSpec) { s.sni = "api.contoso.test" })},
 		},
