@@ -4,6 +4,9 @@ package lab
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -26,13 +29,16 @@ func targets(l *Lab, next func() int) (ports [2]int) {
 func throughProxies(l *Lab, next func() int) (all []*spoken, listen []int) {
 	target := targets(l, next)
 	server := l.Net.Server.Addr.String()
-	http, socks, dante := next(), next(), next()
-	listen = append(listen, target[0], target[1], http, socks, dante)
+	http, socks, locked, dante := next(), next(), next(), next()
+	listen = append(listen, target[0], target[1], http, socks, locked, dante)
 	l.start("tinyproxy", "-d", "-c", l.File("tinyproxy.conf", fmt.Sprintf("Port %d\nListen %s\nTimeout 20\nMaxClients 50\nLogLevel Critical\n", http, server)))
 	l.start("microsocks", "-i", server, "-p", fmt.Sprint(socks))
+	l.start("microsocks", "-i", server, "-p", fmt.Sprint(locked), "-u", "robin", "-P", "unused")
 	l.start("danted", "-f", l.File("dante.conf", fmt.Sprintf("logoutput: stderr\ninternal: %s port = %d\nexternal: %s\nclientmethod: none\nsocksmethod: none\n"+
 		"user.privileged: root\nuser.unprivileged: nobody\n"+
 		"client pass {\n from: 0/0 to: 0/0\n}\nsocks pass {\n from: 0/0 to: 0/0\n}\n", server, dante, server)))
+	ssh := overSSH(l, next)
+	listen = append(listen, ssh)
 	all = cases("connect-tinyproxy", func(c *spoken, asks, tls13 bool) {
 		c.preamble, c.target, c.by = "http-connect", fmt.Sprintf("%s:%d", server, target[btoi(asks)]), http
 		c.client(l, tls13, "-proxy", fmt.Sprintf("%s:%d", server, http), "-connect", c.target)
@@ -43,13 +49,15 @@ func throughProxies(l *Lab, next func() int) (all []*spoken, listen []int) {
 		args           []string
 	}{
 		{"socks5-microsocks", "socks5", socks, []string{"-x", "socks5://"}},
+		{"socks5-password", "socks5", locked, []string{"--proxy-user", "robin:unused", "-x", "socks5://"}},
 		{"socks5-dante", "socks5", dante, []string{"-x", "socks5://"}},
 		{"socks4-dante", "socks4", dante, []string{"-x", "socks4://"}},
+		{"socks4a-ssh", "socks4a", ssh, []string{"-x", "socks4a://"}}, // the target is an address, said as a name
 	} {
 		all = append(all, cases(way.name, func(c *spoken, asks, tls13 bool) {
 			to := target[btoi(asks)]
 			c.preamble, c.target, c.by = way.preamble, fmt.Sprintf("%s:%d", server, to), way.port
-			c.command = append([]string{"curl", "-sSk", "-m", "10", "--http1.1", "--tls-max", pick(tls13, "1.3", "1.2"), "--resolve", fmt.Sprintf("%s:%d:%s", c.sni, to, server),
+			c.command = append([]string{"curl", "-sSk", "-m", "10", "--http1.1", "--tls-max", pick(tls13, "1.3", "1.2"), "--connect-to", fmt.Sprintf("%s:%d:%s", c.sni, to, c.target),
 				fmt.Sprintf("https://%s:%d/", c.sni, to)}, way.args...)
 			c.command[len(c.command)-1] += fmt.Sprintf("%s:%d", server, way.port)
 			if c.cert {
@@ -63,6 +71,26 @@ func throughProxies(l *Lab, next func() int) (all []*spoken, listen []int) {
 	all, listen = append(all, sealed...), append(listen, proxies[:]...)
 	balanced, ports := throughBalancer(l, next)
 	return append(all, balanced...), append(listen, ports...)
+}
+
+// overSSH starts OpenSSH as the SOCKS proxy that ssh -D is, and returns its port.
+func overSSH(l *Lab, next func() int) int {
+	server, at, port := l.Net.Server.Addr.String(), next(), next()
+	keys := l.dir("ssh")
+	for _, name := range []string{"host", "user"} {
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(keys, name)).CombinedOutput(); err != nil {
+			l.T.Fatalf("ssh-keygen: %v\n%s", err, out)
+		}
+	}
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // what it gives up its rights in
+		l.T.Fatal(err)
+	}
+	l.start("/usr/sbin/sshd", "-D", "-e", "-f", l.File("ssh/config", fmt.Sprintf("Port %d\nListenAddress %s\nHostKey %[3]s/host\nAuthorizedKeysFile %[3]s/user.pub\n"+
+		"StrictModes no\nUsePAM no\nPermitRootLogin yes\nPidFile none\n", at, server, keys)))
+	l.Net.Server.WaitListen(l.T, at)
+	l.start("ssh", "-F", "none", "-N", "-D", fmt.Sprintf("%s:%d", server, port), "-i", keys+"/user", "-p", fmt.Sprint(at),
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "root@"+server)
+	return port
 }
 
 // throughTLS are connections through a Squid that is spoken to by TLS, each of

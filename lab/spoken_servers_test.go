@@ -28,7 +28,7 @@ func speakers() []speaker {
 		{"dovecot", []string{"dovecot"}, []string{"imap", "pop3", "lmtp", "sieve"}, serveDovecot},
 		{"vsftpd", []string{"vsftpd"}, []string{"ftp"}, serveVsftpd},
 		{"slapd", []string{"slapd"}, []string{"ldap"}, serveSlapd},
-		{"prosody", []string{"prosody"}, []string{"xmpp"}, serveProsody},
+		{"prosody", []string{"prosody"}, []string{"xmpp", "xmpp-server"}, serveProsody},
 		{"postgresql", []string{"runuser"}, []string{"postgresql"}, servePostgres},
 		{"mariadb", []string{"mariadbd"}, []string{"mysql"}, serveMariaDB},
 		{"cyrus", []string{"cyrmaster"}, []string{"nntp"}, serveCyrus},
@@ -108,10 +108,10 @@ func serveProsody(l *Lab, ports [2][]int) {
 	for asks, p := range ports {
 		data := l.dir(fmt.Sprintf("prosody-%d", asks))
 		conf := l.File(fmt.Sprintf("prosody-%d.cfg.lua", asks), fmt.Sprintf("run_as_root = true\npidfile = %[1]q\ndata_path = %[2]q\n"+
-			"modules_enabled = { \"saslauth\", \"tls\" }\nmodules_disabled = { \"s2s\" }\ninterfaces = { %[3]q }\nc2s_ports = { %[4]d }\n"+
-			"c2s_require_encryption = true\nlog = { warn = \"*console\" }\n"+
-			"ssl = { certificate = %[5]q, key = %[6]q, cafile = %[7]q, verify = %[8]s }\nVirtualHost \"www.contoso.test\"\n",
-			data+"/pid", data, l.Net.Server.Addr, p[0], l.PKI.ServerRSA.Cert, l.PKI.ServerRSA.Key, l.PKI.ClientCA, pick(asks == 1, `{ "peer", "client_once" }`, `{ "none" }`)))
+			"modules_enabled = { \"saslauth\", \"tls\" }\ninterfaces = { %[3]q }\nc2s_ports = { %[4]d }\ns2s_ports = { %[9]d }\n"+
+			"c2s_require_encryption = true\ns2s_require_encryption = true\nlog = { warn = \"*console\" }\n"+
+			"ssl = { certificate = %[5]q, key = %[6]q, cafile = %[7]q, verify = %[8]s }\ns2s_ssl = { verify = %[8]s }\nVirtualHost \"www.contoso.test\"\n",
+			data+"/pid", data, l.Net.Server.Addr, p[0], l.PKI.ServerRSA.Cert, l.PKI.ServerRSA.Key, l.PKI.ClientCA, pick(asks == 1, `{ "peer", "client_once" }`, `{ "none" }`), p[1]))
 		l.start("prosody", "-F", "--config", conf)
 	}
 }

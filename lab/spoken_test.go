@@ -83,7 +83,7 @@ func cases(name string, each func(s *spoken, asks, tls13 bool)) (all []*spoken) 
 // for, against what the servers were told to do.
 func TestSpoken(t *testing.T) {
 	rows := speakers()
-	tools := []string{"gtlsserver", "gtlsclient", "gnutls-serv", "gnutls-cli", "haproxy", "nginx", "curl", "tinyproxy", "microsocks", "danted", "openvpn", "squid"}
+	tools := []string{"gtlsserver", "gtlsclient", "gnutls-serv", "gnutls-cli", "haproxy", "nginx", "curl", "tinyproxy", "microsocks", "danted", "openvpn", "squid", "/usr/sbin/sshd", "ssh", "ssh-keygen"}
 	for _, s := range rows {
 		tools = append(tools, s.tools...)
 	}
