@@ -49,7 +49,7 @@ type scenario struct {
 }
 
 // scenarios lays out: every endpoint with and without a certificate by curl, and
-// every program that can, through every way over either IP version.
+// every program, through every way over either IP version.
 func (l *relayLab) scenarios(eps []Endpoint) (all []scenario) {
 	all = []scenario{}
 	add := func(w relayWay, f family, e Endpoint, cert Key, by *fetch) {
@@ -71,9 +71,7 @@ func (l *relayLab) scenarios(eps []Endpoint) (all []scenario) {
 				add(w, f, e, []Key{RSA, EC}[i%2], nil)
 			}
 			for i := range programs {
-				if p := &programs[i]; p.proxied || w.address != nil {
-					add(w, f, Endpoint{Server: "nginx", Port: downloads, Version: tls.VersionTLS13, Mode: Optional, Key: RSA}, "", p)
-				}
+				add(w, f, Endpoint{Server: "nginx", Port: downloads, Version: tls.VersionTLS13, Mode: Optional, Key: RSA}, "", &programs[i])
 			}
 		}
 	}
@@ -107,7 +105,7 @@ func (s *scenario) make(l *relayLab) error {
 // read tells from the captures on either side of it, and both have to be right.
 // What is downloaded meanwhile has to come out whole.
 func TestRelayAgainstRead(t *testing.T) {
-	l := newRelayLab(t, "openssl", "gnutls-cli", "git", "cmp", "ss", "sh", "mount")
+	l := newRelayLab(t, "openssl", "gnutls-cli", "proxychains4", "git", "cmp", "ss", "sh", "mount")
 	var eps []Endpoint
 	for _, s := range Servers() {
 		if s.Name != "nginx" && s.Name != "haproxy" {

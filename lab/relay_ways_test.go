@@ -45,7 +45,10 @@ type relayWay struct {
 	turns bool
 	// curl is what it takes to get to the server of a job.
 	curl func(f family, j Job) []string
-	// address is where a client connects that knows no proxies; nil for none.
+	// proxy is the kind of proxy that it is, as proxychains calls it; empty for none.
+	proxy string
+	// address is where a client connects that knows no proxies; for a proxy, where
+	// it is to lead to.
 	address func(f family, port int) string
 }
 
@@ -57,14 +60,14 @@ func relayWays() []relayWay {
 	direct := func(f family, j Job) []string { return resolved(f.server, j, j.Endpoint.Port) }
 	atServer := func(f family, port int) string { return to(f.server, port) }
 	return []relayWay{
-		{"fixed", false, func(f family, j Job) []string { return resolved(f.router, j, j.Endpoint.Port) },
+		{"fixed", false, func(f family, j Job) []string { return resolved(f.router, j, j.Endpoint.Port) }, "",
 			func(f family, port int) string { return to(f.router, port) }},
-		{"sni", false, func(f family, j Job) []string { return resolved(f.router, j, j.Endpoint.Port+sniOffset) },
+		{"sni", false, func(f family, j Job) []string { return resolved(f.router, j, j.Endpoint.Port+sniOffset) }, "",
 			func(f family, port int) string { return to(f.router, port+sniOffset) }},
-		{"connect", false, func(f family, _ Job) []string { return []string{"--proxy", "http://" + to(f.router, connectPort)} }, nil},
-		{"socks5", false, func(f family, _ Job) []string { return []string{"--proxy", "socks5h://" + to(f.router, socksPort)} }, nil},
-		{"redirect", true, direct, atServer},
-		{"tproxy", true, direct, atServer},
+		{"connect", false, func(f family, _ Job) []string { return []string{"--proxy", "http://" + to(f.router, connectPort)} }, "http", atServer},
+		{"socks5", false, func(f family, _ Job) []string { return []string{"--proxy", "socks5h://" + to(f.router, socksPort)} }, "socks5", atServer},
+		{"redirect", true, direct, "", atServer},
+		{"tproxy", true, direct, "", atServer},
 	}
 }
 
@@ -261,25 +264,48 @@ func sameAsRead(t *testing.T, got, atClient, atServer *Answers) map[string]int {
 // fetch is what one program does through a way.
 type fetch struct {
 	name string
-	// proxied: it can use proxies, by the arguments of curl.
-	proxied bool
-	run     func(l *relayLab, w relayWay, f family, j Job) error
+	run  func(l *relayLab, w relayWay, f family, j Job) error
 }
 
 // fetches are programs that transfer something and check it.
 func fetches() []fetch {
 	return []fetch{
-		{"http2", true, fetchHTTP2},
-		{"git", true, fetchGit},
-		{"openssl", false, func(l *relayLab, w relayWay, f family, j Job) error {
-			return answers(l.invoke(httpRequest(j), "openssl", "s_client", "-connect", w.address(f, j.Endpoint.Port), "-servername", j.SNI, "-ign_eof"), "bulk data bulk data")
+		{"http2", fetchHTTP2},
+		{"git", fetchGit},
+		{"openssl", func(l *relayLab, w relayWay, f family, j Job) error {
+			args := []string{"openssl", "s_client", "-connect", w.address(f, j.Endpoint.Port), "-servername", j.SNI, "-ign_eof"}
+			if w.proxy == "http" {
+				args = append(args, "-proxy", netip.AddrPortFrom(f.router, connectPort).String())
+			} else {
+				args = l.chained(w, f, args)
+			}
+			return answers(l.invoke(httpRequest(j), args[0], args[1:]...), "bulk data bulk data")
 		}},
-		{"gnutls", false, func(l *relayLab, w relayWay, f family, j Job) error {
+		{"gnutls", func(l *relayLab, w relayWay, f family, j Job) error {
 			at := netip.MustParseAddrPort(w.address(f, j.Endpoint.Port))
+			host := at.Addr().String()
+			if w.proxy != "" {
+				host = j.SNI // proxychains says IPv6 addresses without brackets in a CONNECT
+			}
 			j.Path = "work/README" // it takes seconds to print much
-			return answers(l.invoke(httpRequest(j), "gnutls-cli", "--insecure", "--sni-hostname", j.SNI, "--port", fmt.Sprint(at.Port()), at.Addr().String()), "from contoso.test")
+			args := l.chained(w, f, []string{"gnutls-cli", "--insecure", "--sni-hostname", j.SNI, "--port", fmt.Sprint(at.Port()), host})
+			return answers(l.invoke(httpRequest(j), args[0], args[1:]...), "from contoso.test")
 		}},
 	}
+}
+
+// chained has a program that knows no such proxies connect through one, if the way
+// is one.
+func (l *relayLab) chained(w relayWay, f family, args []string) []string {
+	if w.proxy == "" {
+		return args
+	}
+	port := connectPort
+	if w.proxy == "socks5" {
+		port = socksPort
+	}
+	conf := l.File(w.name+"-"+f.name+".conf", fmt.Sprintf("strict_chain\nproxy_dns\n[ProxyList]\n%s %s %d\n", w.proxy, f.router, port))
+	return append([]string{"proxychains4", "-q", "-f", conf}, args...)
 }
 
 // answers wants a page in what a client has written.
