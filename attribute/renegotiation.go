@@ -19,7 +19,8 @@ type renegotiation struct {
 	client  []int // lengths of the client's handshake records behind its hello, up to its CCS
 	header  int   // length of the header of a handshake message
 	changed bool  // the client has changed keys
-	whole   bool  // no bytes are missing, and the hello was seen
+	whole   bool  // no bytes are missing from the hello to there, and the hello was seen
+	torn    bool  // some are missing in front or behind, where another one may hide
 	records []parse.Record
 }
 
@@ -41,6 +42,8 @@ func (v *view) renegotiations() []renegotiation {
 		for _, rec := range round.Tape.Records {
 			fromClient := rec.From == v.client
 			switch {
+			case rec.Gap && (r.changed || !hello && !fromClient):
+				r.torn = true
 			case rec.Gap:
 				r.whole = false
 			case rec.Type == parse.ChangeCipherSpec && fromClient:
@@ -113,6 +116,8 @@ func (r *renegotiation) answered(exchanges []int) finding {
 	switch {
 	case !r.whole || !r.changed:
 		return finding{}
+	case len(r.client) == 0 && r.torn:
+		return finding{}
 	case len(r.client) == 0:
 		return finding{answer: No, text: "a renegotiation after application data was abbreviated, which has no place for a request"}
 	case len(exchanges) == 0:
@@ -135,7 +140,7 @@ func (r *renegotiation) answered(exchanges []int) finding {
 		}
 	}
 	switch {
-	case alone && empty:
+	case alone && (empty || r.torn):
 	case alone:
 		return finding{answer: No, text: text + ", ClientKeyExchange alone"}
 	case empty:
@@ -210,10 +215,10 @@ func (r *renegotiation) counted(plain int) finding {
 		return finding{}
 	}
 	text := fmt.Sprintf("renegotiation after application data: the server's records are %s bytes, %d messages where its first handshake took %d", join(r.server), n, plain)
-	switch n {
-	case plain:
+	switch {
+	case n == plain && !r.torn:
 		return finding{answer: No, text: text}
-	case plain + 1:
+	case n == plain+1:
 		return finding{answer: Yes, text: text + ": the one more is the CertificateRequest"}
 	}
 	return finding{}

@@ -56,6 +56,7 @@ const (
 	skipped               // its bytes are not needed: none are missed, none handed over
 	followed              // there is an entry in Tracker.walks
 	walked                // the walker may keep its bulk
+	leaping               // there is an entry in Tracker.leftOut
 )
 
 // stream is one direction of a flow. Sequence numbers are compared modulo 2^32

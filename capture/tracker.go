@@ -41,8 +41,11 @@ type Tracker struct {
 	// is needed again; nil for nobody.
 	withhold func(Tuple, bool)
 	// walker keeps bulk of which only the record headers matter; nil for nobody.
-	walker  Walker
-	walks   map[int32]*walk // by flow.id<<1 and direction, of those with the flag followed
+	walker   Walker
+	walkTold func(LeftOut)
+	walks    map[int32]*walk // by flow.id<<1 and direction, of those with the flag followed
+	// leftOut is what files of evidence tell to have left out, likewise.
+	leftOut map[int32][]LeftOut
 	stopped bool
 
 	// tunnelled finds a flow inside of tunnels by its key without them.
@@ -115,6 +118,9 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 	}
 	if f.ways != 0 && !f.dirs[d].is(captured) {
 		t.from(f, d, k.via)
+	}
+	if (f.dirs[0].flags|f.dirs[1].flags)&leaping != 0 && t.leaps(f, at) {
+		t.drain(f)
 	}
 	f.segs++
 	if t.tick-f.moved > t.lazy {
@@ -225,6 +231,7 @@ func (t *Tracker) evict() {
 func (t *Tracker) drop(f *flow) {
 	t.needAgain(f)
 	t.forgetWalks(f)
+	t.forgetLeaps(f)
 	t.firsts.putBoth(f)
 	t.unlink(&t.lists[f.state], f)
 	t.forgetTunnelled(f)

@@ -110,6 +110,7 @@ func (t *Tracker) end(f *flow, d int, at int64, last parse.Chunk) {
 	t.spill(f)
 	if f.conn != none {
 		t.endWalks(f)
+		t.leaps(f, at)
 		a, b := &f.dirs[d], &f.dirs[1-d]
 		t.loseTail(a)
 		t.loseTail(b)

@@ -7,6 +7,7 @@ import "whoasked/parse"
 func (t *Tracker) begin(f *flow, d int, at int64, seg *Segment) {
 	t.needAgain(f)
 	t.forgetWalks(f)
+	t.forgetLeaps(f)
 	t.firsts.putBoth(f)
 	fresh := stream{head: none, tail: none, first: none, epoch: t.epoch}
 	f.dirs = [2]stream{fresh, fresh}

@@ -75,6 +75,10 @@ func (t *Tracker) overdue(f *flow, a *stream, at int64) bool {
 // giveUp lets go of the first bytes that direction d misses.
 func (t *Tracker) giveUp(f *flow, d int) {
 	a := &f.dirs[d]
+	if t.leap(f, d, f.told) {
+		t.drain(f)
+		return
+	}
 	to := a.next
 	switch {
 	case a.head != none:
@@ -96,6 +100,7 @@ func (t *Tracker) giveUp(f *flow, d int) {
 		a.forgiven = a.peerAck
 		a.set(blind)
 	}
+	to = t.untilLeap(f, d, to)
 	t.lose(a, to-a.next)
 	a.next = to
 	a.clear(waiting)

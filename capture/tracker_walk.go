@@ -71,8 +71,10 @@ const (
 	unknownLoss = 1 << 16 // stands for a loss of unknown size: more than any record
 )
 
-// Walk has the bulk of streams that are followed kept by w; nil for by nobody.
-func (t *Tracker) Walk(w Walker) { t.walker = w }
+// Walk has the bulk of streams that are followed kept by w; nil for by nobody. What was
+// kept in front of a segment that comes is told to told, while that is taken; nil for
+// nobody.
+func (t *Tracker) Walk(w Walker, told func(LeftOut)) { t.walker, t.walkTold = w, told }
 
 // Follow tells, while a chunk with data of that side is handed over, that of what
 // more the side sends only records matter that are none of application data, and that
@@ -217,6 +219,9 @@ func (t *Tracker) catchUp(f *flow, d int, at int64, seq, end uint32, last bool) 
 		w.mark = s.Next
 		for a.head != none {
 			t.pool.put(t.pool.pop(a))
+		}
+		if t.walkTold != nil {
+			t.walkTold(LeftOut{Src: tuple.SrcAddr(), From: a.next, To: s.Next})
 		}
 		a.jump(s.Next)
 		t.tell(f, d, at, parse.Chunk{Walked: int(n)})

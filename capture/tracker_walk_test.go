@@ -53,7 +53,7 @@ func (p *puppet) Forget(t *Tuple) {
 func keeping(t *testing.T) (*script, *puppet, *WalkStand, Tuple) {
 	t.Helper()
 	s, p := newScript(t, Limits{}), newPuppet()
-	s.trk.Walk(p)
+	s.trk.Walk(p, nil)
 	emit := s.trk.emit
 	follow := true
 	s.trk.Emit(func(ch parse.Chunk) bool {
@@ -156,7 +156,7 @@ func TestFollow(t *testing.T) {
 // no room.
 func TestFollowRests(t *testing.T) {
 	s, p := newScript(t, Limits{}), newPuppet()
-	s.trk.Walk(p)
+	s.trk.Walk(p, nil)
 	s.run(handshake + "C data 101 501 hello; S data 501 106 world")
 	p.refuses = true
 	s.trk.Follow(0, parse.Accepter, 3)
@@ -185,7 +185,7 @@ func FuzzFollow(f *testing.F) {
 		}
 		p := newPuppet()
 		trk := NewTracker(Limits{Flows: 4, FlowBytes: 2 * blockSize, TotalBytes: 3 * blockSize}, nil, nil)
-		trk.Walk(p)
+		trk.Walk(p, nil)
 		n := 0
 		trk.Emit(func(ch parse.Chunk) bool {
 			n++
@@ -212,6 +212,34 @@ func FuzzFollow(f *testing.F) {
 		feedFuzz(t, trk, in)
 		if len(p.stands)+len(trk.walks) > 0 {
 			t.Errorf("the kernel still knows of %v, and %d are kept", p.stands, len(trk.walks))
+		}
+	})
+}
+
+// FuzzLeaveOut is FuzzTracker with parts that are told to be left out.
+func FuzzLeaveOut(f *testing.F) {
+	for _, c := range fuzzSeeds() {
+		f.Add(c, uint16(7), uint16(900))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, from, n uint16) {
+		trk := NewTracker(Limits{Flows: 4, FlowBytes: 2 * blockSize, TotalBytes: 3 * blockSize}, nil, func(parse.Chunk) bool { return true })
+		var seg Segment
+		at := int64(1e18)
+		for ; len(in) >= 8; in = in[8:] {
+			at += fuzzSegment(&seg, in)
+			trk.Segment(at, &seg)
+			if l := (LeftOut{Src: seg.SrcAddr(), From: seg.Seq + uint32(from), To: seg.Seq + uint32(from) + uint32(n)}); in[7]&1 == 0 {
+				trk.LeaveOut(&seg, []LeftOut{l})
+			} else if in[7]&2 == 0 {
+				l.Src = seg.DstAddr()
+				trk.LeaveOut(&seg, []LeftOut{l})
+			}
+			checkSound(t, trk)
+		}
+		trk.Flush(parse.CaptureEnd)
+		checkEmpty(t, trk)
+		if len(trk.leftOut) > 0 {
+			t.Errorf("%v is remembered", trk.leftOut)
 		}
 	})
 }

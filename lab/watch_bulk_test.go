@@ -20,10 +20,11 @@ func TestWatchBehindBulk(t *testing.T) {
 	serveByPath(l)
 	l.File(filepath.Join("www", BulkPage), strings.Repeat("bulk data ", 2*bulkSize/10))
 	file := func(name string) string { return filepath.Join(l.Dir, name) }
+	evidence := file("evidence")
 	dump := StartBulkCapture(t, l.Net.Client, Device, file("bulk.pcap"))
 	watches := []*Watch{
-		StartWatch(t, l.Net.Client, program, file("lab0.jsonl"), 1, "-i", Device),
-		StartWatch(t, l.Net.Client, program, file("any.jsonl"), 1, "-i", "any"),
+		StartWatch(t, l.Net.Client, program, file("lab0.jsonl"), 1, "-i", Device, "--ring", "128MiB"),
+		StartWatch(t, l.Net.Client, program, file("any.jsonl"), 1, "-i", "any", "--ring", "128MiB", "--evidence", evidence),
 	}
 	e := byPath(tls.VersionTLS12)
 	const bulk = "/" + BulkPage
@@ -53,8 +54,7 @@ func TestWatchBehindBulk(t *testing.T) {
 		t.Error("connections stay open")
 	}
 	dump.Stop(t)
-	check := func(name string, got *Answers) {
-		n := 0
+	check := func(name string, got *Answers) (n int) {
 		for _, list := range got.Connections {
 			for _, c := range list {
 				n++
@@ -64,18 +64,27 @@ func TestWatchBehindBulk(t *testing.T) {
 				}
 			}
 		}
-		if n != len(want) {
-			t.Errorf("%s: %d connections told, %d made", name, n, len(want))
-		}
+		return n
 	}
-	check("read", ReadCapture(t, program, dump.Path))
+	if n := check("read", ReadCapture(t, program, dump.Path)); n != len(want) {
+		t.Errorf("%d connections are in the capture, %d were made", n, len(want))
+	}
 	for _, w := range watches {
 		w.Stop(t)
 		got := ReadAnswers(t, w.Path)
-		check(w.Name, got)
+		if n := check(w.Name, got); n != len(want) {
+			t.Errorf("watch %s: %d connections told, %d made", w.Name, n, len(want))
+		}
 		if n := got.Notes["withheld-packets"]; n < 200 || got.Notes["dropped-packets"] > 0 {
 			t.Errorf("watch %s: %d packets were withheld, %d dropped", w.Name, n, got.Notes["dropped-packets"])
 		}
+	}
+	files, _ := filepath.Glob(filepath.Join(evidence, "*.pcapng"))
+	for _, f := range files {
+		check("read of evidence", ReadCapture(t, program, f))
+	}
+	if len(files) != 3 {
+		t.Errorf("evidence is %v", files)
 	}
 }
 

@@ -190,8 +190,25 @@ func (f *pcapng) packet(id uint32, body []byte, p *Packet) error {
 	p.Interface = f.before + int(id)
 	p.WireLen = max(int(wire), int(captured))
 	p.Data = data[:captured:captured]
+	p.Comment = f.comment(data[min((captured+3)&^3, uint32(len(data))):])
 	f.last = p.Time
 	return nil
+}
+
+// comment returns the first comment among the options of a packet.
+func (f *pcapng) comment(options []byte) string {
+	for len(options) >= 4 {
+		code, n := f.u16(options), int(f.u16(options[2:]))
+		options = options[4:]
+		switch {
+		case code == 0 || n > len(options):
+			return ""
+		case code == 1:
+			return string(options[:n])
+		}
+		options = options[min((n+3)&^3, len(options)):]
+	}
+	return ""
 }
 
 // simple fills p from a Simple Packet Block (§4.4): interface 0, no time.
@@ -208,7 +225,7 @@ func (f *pcapng) simple(body []byte, p *Packet) error {
 	p.Time = f.last
 	p.Link = i.link
 	p.Interface = f.before
-	p.WireLen = int(wire)
+	p.WireLen, p.Comment = int(wire), ""
 	p.Data = body[4 : 4+captured : 4+captured]
 	return nil
 }

@@ -16,8 +16,9 @@ const maxPacket = 256 << 10
 type Packet struct {
 	Time      int64 // nanoseconds since 1970, UTC; 0 where the file has none
 	Link      capture.LinkType
-	Interface int // counted from 0 through the file
-	WireLen   int // bytes, at least len(Data)
+	Interface int    // counted from 0 through the file
+	WireLen   int    // bytes, at least len(Data)
+	Comment   string // the first one of the packet in a pcapng file, else empty
 	// Data is borrowed: valid until the next call of Next.
 	Data []byte
 }

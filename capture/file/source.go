@@ -124,7 +124,11 @@ func (s *Source) packet(p *Packet, seg *capture.Segment, last int64) bool {
 	}
 	switch out {
 	case capture.TCP:
-		return s.tracker.Segment(p.Time, seg)
+		more := s.tracker.Segment(p.Time, seg)
+		if p.Comment != "" {
+			s.tracker.LeaveOut(seg, capture.ReadLeftOut(p.Comment))
+		}
+		return more
 	case capture.UDP:
 		return s.tracker.Datagram(p.Time, seg)
 	case capture.EAPOL:

@@ -40,6 +40,9 @@ type Options struct {
 	// Tap sees every packet with a segment or datagram, before its chunks come,
 	// on the goroutine that yields them; nil for nobody.
 	Tap func(*Packet, *capture.Segment)
+	// LeftOut is told of bulk of a connection that the kernel has kept in front of the
+	// packet that Tap saw last; nil for nobody.
+	LeftOut func(*capture.Tuple, capture.LeftOut)
 }
 
 const (

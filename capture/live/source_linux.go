@@ -53,7 +53,7 @@ func Open(o Options) (*Source, error) {
 	if s.kernel != nil {
 		s.tracker.Withhold(s.withhold)
 		if s.kernel.walks != nil {
-			s.tracker.Walk(s.kernel)
+			s.tracker.Walk(s.kernel, s.leftOut)
 		}
 	}
 	return s, nil
@@ -103,6 +103,13 @@ func (s *Source) Skip(conn int, from parse.Side) { s.tracker.Skip(conn, from) }
 // Follow is [capture.Tracker.Follow]: the bulk of such a stream can be left to the
 // kernel.
 func (s *Source) Follow(conn int, from parse.Side, rest int) { s.tracker.Follow(conn, from, rest) }
+
+// leftOut is told what the kernel kept in front of the segment at hand.
+func (s *Source) leftOut(l capture.LeftOut) {
+	if s.opts.LeftOut != nil {
+		s.opts.LeftOut(&s.seg.Tuple, l)
+	}
+}
 
 // withhold has the kernel keep the segments of a tuple, or no more. One that came
 // in an encapsulation the kernel does not see into.

@@ -49,7 +49,7 @@ func newReader(w capture.Walker) *reader {
 		return true
 	})
 	if w != nil {
-		r.tracker.Walk(w)
+		r.tracker.Walk(w, nil)
 	}
 	return r
 }

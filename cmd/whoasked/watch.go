@@ -226,6 +226,7 @@ func (r *watchRun) liveOptions() live.Options {
 	}
 	if k := r.watching.files; k != nil {
 		o.Tap = func(p *live.Packet, seg *capture.Segment) { k.Packet(p.Time, p.Link, p.WireLen, p.Data, seg) }
+		o.LeftOut = k.LeftOut
 	}
 	if len(o.Interfaces) == 0 {
 		o.Interfaces = []string{live.Any}

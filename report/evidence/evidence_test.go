@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -109,6 +110,53 @@ func TestLong(t *testing.T) {
 	}
 	if s := k.Stats(); s.Files < 1 || s.Cut != int64(1002-n) || k.bytes != 0 || len(k.flows) != 0 {
 		t.Errorf("%+v, %d packets, %d bytes, %d flows", s, n, k.bytes, len(k.flows))
+	}
+}
+
+// TestFixed: what a connection was answered by stays, however much comes behind it, and
+// is bounded; what did not come is told.
+func TestFixed(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, Options{Dir: dir})
+	send(k, 1000, capture.FlagSYN, 0)
+	for range 10 {
+		for range 200 {
+			send(k, 1000, capture.FlagACK, 1000)
+		}
+		send(k, 1000, capture.FlagACK, 777)
+		answered(k, 1000)
+	}
+	part := capture.LeftOut{Src: server, From: 1, To: 1 << 31}
+	k.LeftOut(&capture.Tuple{Src: server.Addr().As16(), Dst: client.As16(), SrcPort: server.Port(), DstPort: 1000}, part)
+	k.LeftOut(&capture.Tuple{SrcPort: 1}, part)
+	k.mu.Lock()
+	f := k.find(&handshake(1000).Flow, start.UnixNano())
+	held := f.bytes()
+	k.mu.Unlock()
+	if held > fixedBytes+3*tailBytes || k.bytes != held {
+		t.Errorf("%d bytes are kept, %d counted", held, k.bytes)
+	}
+	for range 200 {
+		send(k, 1000, capture.FlagACK, 1000)
+	}
+	k.Ended(handshake(1000))
+	k.Close()
+	r, err := file.Open(names(t, dir)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	deciding := 0
+	for i, p := 0, (file.Packet{}); r.Next(&p) == nil; i++ {
+		if p.WireLen > 777 && p.WireLen < 1000 {
+			deciding++
+		}
+		if told := capture.ReadLeftOut(p.Comment); i == 0 != slices.Equal(told, []capture.LeftOut{part}) {
+			t.Errorf("packet %d: %q", i, p.Comment)
+		}
+	}
+	if deciding < 2 {
+		t.Errorf("%d of the packets that it was answered by are kept", deciding)
 	}
 }
 

@@ -9,6 +9,7 @@ package evidence
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"whoasked/capture"
@@ -19,6 +20,8 @@ import (
 const (
 	headBytes = 64 << 10 // from the start of a connection
 	tailBytes = 32 << 10 // and, twice this at most, from its latest packets
+	// fixedBytes bounds what stays of a connection whose answer changes as it goes on.
+	fixedBytes = 4 * headBytes
 	// memoryBytes bounds the packets of all connections together, quietFlows the
 	// connections that have carried no payload: a flood of SYNs costs nothing else.
 	memoryBytes = 24 << 20
@@ -44,6 +47,8 @@ func keyOf(t *capture.Tuple) key {
 // flow is what is kept of one connection: blocks of pcapng, packet after packet.
 //
 //	head ┌first 64 KiB──────┐ … ┌before┐┌latest┐
+//
+// When it is answered, all of them become its head.
 type flow struct {
 	key            key
 	head           []byte
@@ -56,6 +61,7 @@ type flow struct {
 	written        int  // packets, when last written
 	name           string
 	comment        string
+	leftOut        []capture.LeftOut
 
 	prev, next *flow
 	in         *list
@@ -153,6 +159,16 @@ func (k *Keeper) Packet(at int64, link capture.LinkType, wireLen int, data []byt
 	k.bytes += f.bytes() - was
 	for k.bytes > memoryBytes || k.quiet.n > quietFlows || k.quiet.n+k.heard.n > allFlows {
 		k.evict(f)
+	}
+}
+
+// LeftOut is told of a part of a connection whose packets did not come, as they hold
+// nothing but application data.
+func (k *Keeper) LeftOut(t *capture.Tuple, part capture.LeftOut) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f := k.flows[keyOf(t)]; f != nil && !f.settled && len(f.leftOut) < capture.MaxLeftOut {
+		f.leftOut = append(f.leftOut, part)
 	}
 }
 
@@ -273,6 +289,21 @@ func (k *Keeper) Answered(h *parse.Handshake, client, server netip.AddrPort, com
 	}
 	f.comment = comment
 	k.write(f)
+	k.fix(f)
+	if f.back != nil {
+		k.fix(f.back)
+	}
+}
+
+// fix has what an answer was made of stay, whatever comes behind it.
+func (k *Keeper) fix(f *flow) {
+	if f.latest == nil || len(f.head)+len(f.before)+len(f.latest) > fixedBytes {
+		return
+	}
+	was := f.bytes()
+	f.head = slices.Concat(f.head, f.before, f.latest)
+	f.before, f.latest = nil, nil
+	k.bytes += f.bytes() - was
 }
 
 // Dismissed takes back an answer that a file was written for.

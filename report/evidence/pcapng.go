@@ -99,6 +99,9 @@ func (k *Keeper) encode(f *flow) []byte {
 	if left > 0 {
 		comment += fmt.Sprintf("\n%d packets between the first and the latest are not in this file", left)
 	}
+	for _, part := range f.leftOut {
+		comment += "\n" + part.String()
+	}
 	comment = clip(comment)
 	b := make([]byte, 0, 256+len(packets)+padded(len(comment))+8)
 	var body []byte
