@@ -8,7 +8,9 @@ type place struct{ path, hop int }
 // Dialogs tells each dialog once, and of whom. Behind a hop that passes TLS
 // through a dialog is seen as one of that hop's address, and in front of the hop
 // as asked for by it: where both were captured, the asker is the inner one and
-// the client the outer one. Dialogs left out are taken from the counts of askers.
+// the client the outer one. Behind it those of several persons run into one another:
+// they are told as they are in front. Dialogs left out are taken from the counts of
+// askers.
 func (j *Joined) Dialogs(prompts []Prompt, askers []Asker) []Prompt {
 	at := make(map[uint64]place)
 	for i := range j.Paths {
@@ -27,8 +29,13 @@ func (j *Joined) Dialogs(prompts []Prompt, askers []Asker) []Prompt {
 	for i := range prompts {
 		ends[i] = j.asEnd(&prompts[i], at)
 	}
+	merged := j.merged(prompts, at, askers)
 	var out []Prompt
 	for i := range prompts {
+		if merged[i] {
+			forget(askers, &prompts[i])
+			continue
+		}
 		if ends[i] == nil && j.again(&prompts[i], at, prompts, ends) {
 			forget(askers, &prompts[i])
 			continue
@@ -36,6 +43,67 @@ func (j *Joined) Dialogs(prompts []Prompt, askers []Asker) []Prompt {
 		out = append(out, prompts[i])
 	}
 	return out
+}
+
+// merged finds dialogs that are a mixture of those in front of a hop, all of which were
+// captured, and has the latter be asked for by who ends TLS.
+func (j *Joined) merged(prompts []Prompt, at map[uint64]place, askers []Asker) map[int]bool {
+	front := make(map[int]int) // by path, the dialog in front
+	for i := range prompts {
+		for _, id := range prompts[i].Connections {
+			if where, known := at[id]; known && where.hop == 0 && j.endOf(&prompts[i], at) != nil {
+				front[where.path] = i
+			}
+		}
+	}
+	out := make(map[int]bool)
+	for i := range prompts {
+		parts := make(map[int]int) // of the dialogs in front, connections in this one
+		for _, id := range prompts[i].Connections {
+			where, known := at[id]
+			f, seen := front[where.path]
+			if !known || !seen || where.hop == 0 {
+				parts = nil
+				break
+			}
+			parts[f]++
+		}
+		for f, n := range parts {
+			if len(parts) == 1 && n == len(prompts[f].Connections) {
+				continue // it is the same one, and told as the others are
+			}
+			end := j.endOf(&prompts[f], at)
+			out[i] = true
+			if prompts[f].AskedBy != end.Server {
+				forget(askers, &prompts[f])
+				prompts[f].AskedBy = end.Server
+				recount(askers, &prompts[f], 1)
+			}
+		}
+	}
+	return out
+}
+
+// endOf is the hop that ends TLS for all connections of a dialog in front of a hop that
+// passes TLS through, nil if that is not known or not one.
+func (j *Joined) endOf(p *Prompt, at map[uint64]place) *PathHop {
+	var end *PathHop
+	for _, id := range p.Connections {
+		where, known := at[id]
+		if !known || where.hop > 0 || !j.Paths[where.path].Hops[0].Passes {
+			return nil
+		}
+		hops := j.Paths[where.path].Hops
+		last := 0
+		for last+1 < len(hops) && hops[last].Passes {
+			last++
+		}
+		if end != nil && end.Server != hops[last].Server {
+			return nil
+		}
+		end = &hops[last]
+	}
+	return end
 }
 
 // asEnd lists the paths of a dialog's connections, if the asker ends TLS on all
@@ -72,10 +140,13 @@ func (j *Joined) again(p *Prompt, at map[uint64]place, prompts []Prompt, ends []
 }
 
 // forget takes a prompt from the counts of its asker.
-func forget(askers []Asker, p *Prompt) {
+func forget(askers []Asker, p *Prompt) { recount(askers, p, -1) }
+
+// recount counts a prompt n times more.
+func recount(askers []Asker, p *Prompt, n int) {
 	for i := range askers {
 		if a := &askers[i]; a.Addr == p.AskedBy && a.SNI == p.SNI && p.Outcome.Shown() {
-			a.Prompts = max(a.Prompts-1, 0)
+			a.Prompts = max(a.Prompts+n, 0)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (v pages) note(c *Connection) {
 	if c.Verdict.Asked != No || c.ClientHello == nil || c.ClientHello.ServerName == "" || Browser(c.Handshake) == "" {
 		return
 	}
-	addr := c.Client.Addr()
+	addr := c.Person()
 	list, known := v[addr]
 	switch {
 	case !known && len(v) == maxPagers:

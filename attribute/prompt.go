@@ -32,7 +32,7 @@ type visitor struct {
 }
 
 func visitorOf(key endpoint, c *Connection) visitor {
-	return visitor{client: c.Client.Addr(), browser: Browser(c.Handshake), endpoint: key}
+	return visitor{client: c.Person(), browser: Browser(c.Handshake), endpoint: key}
 }
 
 // holds reports whether the browser holds the connection that its dialog is for.

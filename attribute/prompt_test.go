@@ -2,9 +2,12 @@ package attribute
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"whoasked/parse"
 )
 
 // TestPrompts: each case is the connections of one browser in order of time,
@@ -155,5 +158,28 @@ func TestBookIsBounded(t *testing.T) {
 	}
 	if b.Left() == 0 || b.sightCount > maxSights {
 		t.Errorf("left %d, sights %d", b.Left(), b.sightCount)
+	}
+}
+
+// TestPromptsOfPersons: behind one address, those that PROXY headers tell apart.
+func TestPromptsOfPersons(t *testing.T) {
+	const (
+		drop  = "C:hello+chromium S:hello13 " + flight5 + " C:fin S:fin"
+		empty = "C:hello+chromium S:hello13 " + flight5 + " C:20/1 C:23/61 S:23/250 C:23/80 S:23/900"
+	)
+	b := NewBook()
+	for i, c := range []struct {
+		at     time.Duration
+		text   string
+		person string
+	}{{0, drop, "198.18.0.10:50001"}, {2 * time.Second, drop, "198.18.0.11:50001"}, {5 * time.Second, empty, "198.18.0.10:50002"}, {9 * time.Second, empty, "198.18.0.11:50002"}} {
+		conn := connection(t, uint64(i+1), c.text, c.at)
+		conn.Proxied = &parse.Proxied{Source: netip.MustParseAddrPort(c.person)}
+		b.Add(conn)
+	}
+	prompts, _ := b.Finish()
+	if len(prompts) != 2 || prompts[0].Client.String() != "198.18.0.10" || prompts[0].Closed.Sub(prompts[0].Opened).Round(time.Second) != 5*time.Second ||
+		prompts[1].Client.String() != "198.18.0.11" || prompts[1].Closed.Sub(prompts[1].Opened).Round(time.Second) != 7*time.Second {
+		t.Errorf("%+v", prompts)
 	}
 }

@@ -133,6 +133,15 @@ type Connection struct {
 	Verdict Verdict
 }
 
+// Person is the address of who is behind a connection: the client that a PROXY header
+// names, else the one whose connection it is.
+func (c *Connection) Person() netip.Addr {
+	if p := c.Proxied; p != nil && p.Source.IsValid() {
+		return p.Source.Addr()
+	}
+	return c.Client.Addr()
+}
+
 // Outcome tells whether there was a dialog and how it ended.
 type Outcome uint8
 
