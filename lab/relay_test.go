@@ -91,6 +91,18 @@ func relayState(t *testing.T, ns Namespace) string {
 	return s
 }
 
+// gaveUp demands that a relay keeps no privilege, or that of tproxy.
+func gaveUp(t *testing.T, relay *Process, pid int, tproxy bool) {
+	t.Helper()
+	relay.WaitFor(t, "gave up privileges: root for nobody")
+	kept := "0000000000000000"
+	if tproxy {
+		kept = "0000000000002000" // CAP_NET_RAW
+		relay.WaitFor(t, "kept CAP_NET_RAW, to connect from addresses of clients")
+	}
+	unprivileged(t, pid, kept)
+}
+
 // TestRelayOnRouter turns connections of a client aside on a router, in either
 // way and IP version, and has real clients go through.
 func TestRelayOnRouter(t *testing.T) {
@@ -120,16 +132,17 @@ func TestRelayOnRouter(t *testing.T) {
 			}
 			before := relayState(t, h.router)
 			run(t, h.router, program, append([]string{"relay", "rules", "--apply"}, settings...)...)
+			if racing() {
+				settings = append(settings, "--keep-privileges")
+			}
 			cmd := h.router.Command(program, append([]string{"relay"}, settings...)...)
 			h.forMany(t)
 			relay := Start(t, cmd)
-			relay.WaitFor(t, "gave up privileges: root for nobody")
-			kept := "0000000000000000"
-			if c.way == "tproxy" {
-				kept = "0000000000002000" // CAP_NET_RAW
-				relay.WaitFor(t, "kept CAP_NET_RAW, to connect from addresses of clients")
+			if racing() {
+				relay.WaitFor(t, "listening at ")
+			} else {
+				gaveUp(t, relay, cmd.Process.Pid, c.way == "tproxy")
 			}
-			unprivileged(t, cmd.Process.Pid, kept)
 			server := c.server
 			if strings.Contains(server, ":") {
 				server = "[" + server + "]"
@@ -156,6 +169,9 @@ func TestRelayOnRouter(t *testing.T) {
 			relayStreams(t, h, c.server)
 			relay.WaitFor(t, server+":443 asked for a client certificate")
 			relay.Stop()
+			if out := relay.Output(); strings.Contains(out, "DATA RACE") {
+				t.Error(out)
+			}
 			run(t, h.router, program, "relay", "rules", "--remove")
 			if after := relayState(t, h.router); after != before {
 				t.Errorf("left behind:\n%s\nbefore:\n%s", after, before)

@@ -195,7 +195,7 @@ func (b *bench) start(ctx context.Context, f forwarder) (*running, error) {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = r.out, r.out
-	if err := cmd.Start(); err != nil {
+	if err := withSlack(b.slack, cmd.Start); err != nil {
 		return nil, err
 	}
 	go func() {

@@ -32,6 +32,7 @@ type options struct {
 	pings    int // a round
 	idle     int // connections
 	limit    time.Duration
+	slack    time.Duration // of the programs' timers
 }
 
 func main() {
@@ -58,6 +59,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	fs.IntVar(&o.pings, "pings", 4000, "round trips a round")
 	fs.IntVar(&o.idle, "idle", 5000, "idle connections")
 	fs.DurationVar(&o.limit, "limit", 4*time.Minute, "no round begins that is not likely to end in this time")
+	fs.DurationVar(&o.slack, "slack", 0, "timer slack of all programs, as TimerSlackNSec= of systemd sets it; the relay's unit has 2ms")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

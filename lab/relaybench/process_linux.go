@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // group is a process group: a program and what it has started.
@@ -19,6 +22,21 @@ func attributes() *syscall.SysProcAttr {
 }
 
 func (g group) signal(s syscall.Signal) { _ = syscall.Kill(-int(g), s) }
+
+// withSlack calls start, which starts a program, so that the kernel may be late by
+// so much with its timers (TimerSlackNSec= of systemd); 0 for what is usual.
+func withSlack(slack time.Duration, start func() error) error {
+	if slack == 0 {
+		return start()
+	}
+	runtime.LockOSThread() // which the program has it from
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0); err != nil {
+		return fmt.Errorf("timer slack: %w", err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) }() // as before
+	return start()
+}
 
 // usage is what a group has used, and holds.
 type usage struct {

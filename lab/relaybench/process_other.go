@@ -18,7 +18,9 @@ type usage struct {
 
 var errLinux = errors.New("what a process uses is read from Linux's /proc")
 
-func attributes() *syscall.SysProcAttr { return nil }
-func (group) signal(syscall.Signal)    {}
-func (group) usage() (usage, error)    { return usage{}, errLinux }
-func raiseLimit(uint64) error          { return errLinux }
+func attributes() *syscall.SysProcAttr            { return nil }
+func (group) signal(syscall.Signal)               {}
+func (group) usage() (usage, error)               { return usage{}, errLinux }
+func withSlack(time.Duration, func() error) error { return errLinux }
+
+func raiseLimit(uint64) error { return errLinux }
