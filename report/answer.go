@@ -73,14 +73,19 @@ func (t *Text) nobody(p *page) {
 // whoAsked writes who asked, and a paragraph about each.
 func (t *Text) whoAsked(p *page) {
 	first, pairs := &t.asked.kept[0], len(t.asked.kept)+t.asked.more
+	open := slices.ContainsFunc(t.asked.kept, func(a counted) bool { return a.where() != "" })
 	switch n := len(t.asking); {
 	case pairs == 1 && first.where() != "":
 		p.para(0, alarm, "A client certificate was asked for "+first.where()+".")
 	case pairs == 1:
 		p.para(0, alarm, endpointName(first.Hop, first.Addr)+" asked for a client certificate.")
+	case n == 1 && first.where() != "":
+		p.para(0, alarm, fmt.Sprintf("A client certificate was asked for %s, under %d names.", first.where(), pairs))
 	case n == 1:
 		p.para(0, alarm, fmt.Sprintf("%s asked for a client certificate, under %d names.",
 			endpointName(first.Hop, first.Addr), pairs))
+	case open:
+		p.para(0, alarm, fmt.Sprintf("A client certificate was asked for at %d endpoints, or behind those of them that pass TLS through%s.", n, t.askingNames()))
 	default:
 		p.para(0, alarm, fmt.Sprintf("%d endpoints asked for a client certificate%s.", n, t.askingNames()))
 	}
