@@ -78,7 +78,7 @@ const maxDepth = 8
 type Decoder struct {
 	stats      DecodeStats
 	vias       vias
-	udpTunnels map[uint16]peel // by destination port
+	udpTunnels portTable
 	fragments  fragments
 	now        int64
 	pdus       map[Tuple]uint32 // next number of exported streams
@@ -87,14 +87,15 @@ type Decoder struct {
 }
 
 // NewDecoder returns a Decoder that has seen nothing yet.
-func NewDecoder() *Decoder { return &Decoder{vias: newVias(), udpTunnels: udpTunnels} }
+func NewDecoder() *Decoder { return &Decoder{vias: newVias(), udpTunnels: newPortTable(udpTunnels)} }
 
 // VXLANPorts makes the Decoder look for VXLAN at UDP ports beside those it knows.
 func (d *Decoder) VXLANPorts(ports []uint16) {
-	d.udpTunnels = maps.Clone(d.udpTunnels)
+	rows := maps.Clone(udpTunnels)
 	for _, p := range ports {
-		d.udpTunnels[p] = vxlan
+		rows[p] = vxlan
 	}
+	d.udpTunnels = newPortTable(rows)
 }
 
 // Stats returns the counts so far.

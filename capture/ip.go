@@ -162,7 +162,7 @@ func (d *Decoder) udp(data []byte, at place, seg *Segment) Outcome {
 	}
 	src, dst := binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
 	for _, port := range [...]uint16{dst, src} {
-		if p, ok := d.udpTunnels[port]; ok {
+		if p := d.udpTunnels.at(port); p != nil {
 			if out, ok := d.openDatagram(p, data[header:], at, seg); ok {
 				return out
 			}

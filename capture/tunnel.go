@@ -69,6 +69,28 @@ var (
 	}
 )
 
+// portTable finds a row by its port. Most datagrams have none, which a bit for
+// the lower half of the port tells.
+type portTable struct {
+	rows map[uint16]peel
+	some [4]uint64
+}
+
+func newPortTable(rows map[uint16]peel) portTable {
+	t := portTable{rows: rows}
+	for p := range rows {
+		t.some[p>>6&3] |= 1 << (p & 63)
+	}
+	return t
+}
+
+func (t *portTable) at(port uint16) peel {
+	if t.some[port>>6&3]&(1<<(port&63)) == 0 {
+		return nil
+	}
+	return t.rows[port]
+}
+
 // open takes an encapsulation off and goes on with what was inside.
 func (d *Decoder) open(p peel, data []byte, at place, seg *Segment) Outcome {
 	if len(data) == 0 {

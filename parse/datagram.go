@@ -17,8 +17,9 @@ const (
 // OpeningOf judges a UDP datagram by its shape alone. It is cheap for what is
 // none of ours.
 func OpeningOf(b []byte) Opening {
+	const capwap = 1 // the first byte in front of its DTLS
 	switch {
-	case len(b) < 13:
+	case len(b) < 13, b[0] < byte(ChangeCipherSpec) && b[0] != capwap:
 		return NoOpening
 	case b[0]&quicLong != 0:
 		return quicOpening(b)
