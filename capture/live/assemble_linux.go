@@ -20,7 +20,7 @@ const (
 	skbTagged  = 20
 	stackKey   = -40 // tupleKey
 	stackIndex = -48
-	stackEnd   = -52 // where the packet ends, from its network header
+	stackEnd   = -52 // where the packet ends, from its network header; 0 for not known (BIG TCP)
 )
 
 const noMap = -1
@@ -112,7 +112,8 @@ func (a *assembly) key(src uint32) {
 		for i := range 8 {
 			a.add(asm.LoadAbs(int32(src)+int32(4*i), asm.Word), asm.StoreMem(asm.RFP, word(i), asm.R0, asm.Word))
 		}
-		a.add(asm.LoadAbs(4, asm.Half), asm.Add.Imm(asm.R0, 40)) // payload length
+		a.add(asm.LoadAbs(4, asm.Half), asm.JEq.Imm(asm.R0, 0, "giant"), asm.Add.Imm(asm.R0, 40)) // payload length
+		a.here("giant")
 	}
 	a.add(
 		asm.StoreMem(asm.RFP, stackEnd, asm.R0, asm.Word),

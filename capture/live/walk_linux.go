@@ -165,6 +165,7 @@ func (a *assembly) walk() {
 		asm.LoadInd(asm.R0, regX, 12, asm.Byte), asm.RSh.Imm(asm.R0, 4), asm.LSh.Imm(asm.R0, 2),
 		asm.Mov.Reg(asm.R9, regX), asm.Add.Reg(asm.R9, asm.R0),
 		asm.LoadMem(asm.R1, asm.RFP, stackEnd, asm.Word),
+		asm.JEq.Imm(asm.R1, 0, "pass"),
 		asm.JGE.Reg(asm.R9, asm.R1, "empty"),
 		asm.StoreMem(asm.RFP, stackPay, asm.R9, asm.Word),
 		asm.LoadInd(asm.R0, regX, 4, asm.Word), // sequence number

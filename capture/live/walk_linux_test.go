@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -286,6 +287,36 @@ func TestWalkInKernel(t *testing.T) {
 	var v walkValue
 	if w.walks.Iterate().Next(&key, &v) {
 		t.Errorf("%v is still walked", key)
+	}
+}
+
+// TestWalkGiant: a packet longer than its length field can tell (BIG TCP) is not taken
+// for one without payload.
+func TestWalkGiant(t *testing.T) {
+	w := loadExtended(t, &capture.Narrow{})
+	if w.walks == nil {
+		t.Skip("this kernel walks no records")
+	}
+	for _, ends := range [][2]string{
+		{"198.18.1.9:50000", "198.18.7.1:443"}, {"[2001:db8:8000::1]:50000", "[2001:db8:1::1]:443"},
+	} {
+		from, to := netip.MustParseAddrPort(ends[0]), netip.MustParseAddrPort(ends[1])
+		s := capture.Segment{Flags: ack, Tuple: capture.Tuple{Src: from.Addr().As16(), Dst: to.Addr().As16(), SrcPort: from.Port(), DstPort: to.Port()}}
+		if err := w.Quiet(&s.Tuple, 0); err != nil {
+			t.Fatal(err)
+		}
+		f := frame{0x0800, frameOf(&s, from, to)}
+		at := 2
+		if from.Addr().Is6() {
+			f.proto, at = 0x86dd, 4
+		}
+		runExtended(t, w, f) // a sign of life
+		if runExtended(t, w, f) > 0 {
+			t.Errorf("%v: a segment without payload passes", from)
+		}
+		if giant := f.with(at, 0).with(at+1, 0); runExtended(t, w, giant) == 0 {
+			t.Errorf("%v: a giant packet is kept", from)
+		}
 	}
 }
 
