@@ -1,6 +1,9 @@
 package attribute
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // clock is how far a capture's clock is ahead of the first one's.
 type clock struct {
@@ -50,7 +53,8 @@ func (j *joiner) setClocks(order []int) {
 			}
 		}
 	}
-	for j.settle(apart, false) || j.settle(apart, true) {
+	keys := slices.SortedFunc(maps.Keys(apart), func(x, y [2]uint16) int { return slices.Compare(x[:], y[:]) })
+	for j.settle(keys, apart, false) || j.settle(keys, apart, true) {
 	}
 }
 
@@ -76,23 +80,20 @@ func compareClocks(apart map[[2]uint16]*apartBy, a, b *leg) {
 
 // settle sets a clock that is compared with one that is known, and reports whether
 // there was one.
-func (j *joiner) settle(apart map[[2]uint16]*apartBy, passed bool) bool {
-	for known := range j.clocks {
-		for other := range j.clocks {
-			d := apart[[2]uint16{uint16(known + 1), uint16(other + 1)}]
-			if d == nil || j.clocks[known].by == 0 || j.clocks[other].by > 0 {
-				continue
-			}
-			from := j.clocks[known]
-			switch n := len(d.shared); {
-			case n > 0:
-				slices.Sort(d.shared)
-				j.clocks[other] = clock{from.offset + d.shared[n/2], n, from.passed}
-				return true
-			case passed && d.off <= furthest:
-				j.clocks[other] = clock{from.offset + d.best, d.passed, true}
-				return true
-			}
+func (j *joiner) settle(keys [][2]uint16, apart map[[2]uint16]*apartBy, passed bool) bool {
+	for _, k := range keys {
+		from, to, d := j.clocks[k[0]-1], &j.clocks[k[1]-1], apart[k]
+		if from.by == 0 || to.by > 0 {
+			continue
+		}
+		switch n := len(d.shared); {
+		case n > 0:
+			slices.Sort(d.shared)
+			*to = clock{from.offset + d.shared[n/2], n, from.passed}
+			return true
+		case passed && d.off <= furthest:
+			*to = clock{from.offset + d.best, d.passed, true}
+			return true
 		}
 	}
 	return false
