@@ -38,7 +38,7 @@ func (b *bench) tools() []tool {
 		{name: "sslscan", command: each + "sslscan --no-colour --show-client-cas --no-ciphersuites --no-fallback --no-renegotiation" +
 			" --no-compression --no-heartbleed --no-groups --tls13 --sni-name=www.contoso.test {} >/dev/null"},
 		{name: "testssl.sh", once: true, command: each + "sh -c 'timeout SECONDS testssl --color 0 --quiet --warnings off --ip one --nodns min" +
-			" --openssl /usr/bin/openssl -S https://{}/ </dev/null | grep \"Client Authentication\" || true'"},
+			" --openssl /usr/bin/openssl -H https://{}/ </dev/null | grep -a -m1 \"Service detected\" || true'"},
 	}
 }
 
