@@ -38,11 +38,11 @@ func (v *view) renegotiations() []renegotiation {
 		if v.DTLS {
 			r.header = 12 // RFC 6347 §4.2.2
 		}
-		hello, serverChanged := false, false
+		hello, serverChanged := uint16(0), false
 		for _, rec := range round.Tape.Records {
 			fromClient := rec.From == v.client
 			switch {
-			case rec.Gap && (r.changed || !hello && !fromClient):
+			case rec.Gap && (r.changed || hello == 0 && !fromClient):
 				r.torn = true
 			case rec.Gap:
 				r.whole = false
@@ -51,15 +51,16 @@ func (v *view) renegotiations() []renegotiation {
 			case rec.Type == parse.ChangeCipherSpec:
 				serverChanged = true
 			case rec.Type != parse.HandshakeRecord:
-			case fromClient && !hello:
-				hello = true
+			case fromClient && hello == 0:
+				hello = rec.Len
+			case fromClient && v.DTLS && rec.Len == hello: // sent again, as no answer came
 			case fromClient && !r.changed:
 				r.client = append(r.client, int(rec.Len))
-			case !fromClient && hello && !serverChanged:
+			case !fromClient && hello > 0 && !serverChanged:
 				r.server = append(r.server, int(rec.Len))
 			}
 		}
-		r.whole = r.whole && hello
+		r.whole = r.whole && hello > 0
 		out = append(out, r)
 	}
 	return out

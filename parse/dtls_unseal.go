@@ -85,10 +85,27 @@ func (r *dtlsReader) content(from Side, t ContentType, b []byte) {
 			}
 			continue
 		case TypeHelloRequest, TypeClientHello, TypeServerHello: // they begin a handshake
-			if len(s.waiting) == 0 {
+			if len(s.waiting) == 0 && !r.again(s, &f) {
 				s.next = f.seq
 			}
 		}
 		r.fragment(from, s, &f)
 	}
+}
+
+// again tells a message that begins a handshake, or a piece of one, that is sent
+// once more: it has an earlier number, and a hello the random of the one before.
+func (r *dtlsReader) again(s *dtlsMessages, f *dtlsFragment) bool {
+	const random = 2 + 32 // behind the version
+	if f.seq >= s.next {
+		return false
+	}
+	if f.typ == TypeHelloRequest || f.at > 0 || len(f.data) < random {
+		return true
+	}
+	last := &r.c.un.next
+	if f.typ == TypeClientHello {
+		return last.client == [32]byte(f.data[2:])
+	}
+	return last.complete && last.server == [32]byte(f.data[2:])
 }

@@ -26,8 +26,10 @@ var renegotiated = []struct {
 	{"dtls10-asked", parse.DTLS10, 1, attribute.Yes, attribute.ReplyEmpty},
 	{"twice-asked", parse.DTLS12, 2, attribute.Yes, attribute.ReplyCert},
 	{"twice-none", parse.DTLS12, 2, attribute.No, attribute.NoReply},
-	{"again-asked", parse.DTLS12, 1, attribute.Yes, attribute.ReplyCert}, // the last flights are sent again, behind data
-	{"again-none", parse.DTLS12, 1, attribute.No, attribute.NoReply},     // the same
+	{"again-asked", parse.DTLS12, 1, attribute.Yes, attribute.ReplyCert},  // the last flights are sent again, behind data
+	{"again-none", parse.DTLS12, 1, attribute.No, attribute.NoReply},      // the same
+	{"resent-asked", parse.DTLS12, 1, attribute.Yes, attribute.ReplyCert}, // the server's first flight is lost, and the hello sent again
+	{"resent-none", parse.DTLS12, 1, attribute.No, attribute.NoReply},     // the same
 }
 
 // TestRenegotiatedDTLS: with keys, a request in a renegotiation is read, and without
