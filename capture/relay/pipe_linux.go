@@ -7,19 +7,27 @@ import (
 )
 
 const (
-	// pipeSize is how much one splice moves at most.
-	pipeSize = 256 << 10
+	// pipeSize is how much one splice moves at most: what pipes may hold unless the
+	// system is told otherwise (pipe-max-size in pipe(7)).
+	pipeSize = 1 << 20
+	// maxLarge bounds the pipes of that size to half of what one user's may hold
+	// (pipe-user-pages-soft); others have what pipes are made with, 64 KiB.
+	maxLarge = 32
 	// maxPipes bounds the empty pipes kept for another use.
 	maxPipes = 64
 )
 
 // pipe is what bytes go through from one socket to another within the kernel.
-type pipe struct{ r, w int }
+type pipe struct {
+	r, w  int
+	large bool
+}
 
 // pipes lends empty pipes to pumps.
 type pipes struct {
 	mu     sync.Mutex
 	free   []*pipe
+	large  int // there are
 	closed bool
 }
 
@@ -37,8 +45,16 @@ func (p *pipes) get() *pipe {
 	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil
 	}
-	_, _ = unix.FcntlInt(uintptr(fd[0]), unix.F_SETPIPE_SZ, pipeSize) // a smaller one does as well
-	return &pipe{fd[0], fd[1]}
+	one := &pipe{r: fd[0], w: fd[1]}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.large < maxLarge {
+		if _, err := unix.FcntlInt(uintptr(one.w), unix.F_SETPIPE_SZ, pipeSize); err == nil { // a smaller one does as well
+			one.large = true
+			p.large++
+		}
+	}
+	return one
 }
 
 // put takes back a pipe that is empty.
@@ -50,20 +66,27 @@ func (p *pipes) put(one *pipe) {
 	}
 	p.mu.Unlock()
 	if !keep {
-		one.destroy()
+		p.destroy(one)
 	}
 }
 
 func (p *pipes) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, one := range p.free {
-		one.destroy()
-	}
+	free := p.free
 	p.free, p.closed = nil, true
+	p.mu.Unlock()
+	for _, one := range free {
+		p.destroy(one)
+	}
 }
 
-func (p *pipe) destroy() {
-	_ = unix.Close(p.r)
-	_ = unix.Close(p.w)
+// destroy ends a pipe, with what is in it.
+func (p *pipes) destroy(one *pipe) {
+	_ = unix.Close(one.r)
+	_ = unix.Close(one.w)
+	if one.large {
+		p.mu.Lock()
+		p.large--
+		p.mu.Unlock()
+	}
 }

@@ -128,7 +128,7 @@ func (p *pump) drain() error {
 			err = p.err
 		}
 		if err != nil {
-			p.pipe.destroy() // there are bytes in it
+			p.s.r.pipes.destroy(p.pipe) // there are bytes in it
 			p.pipe = nil
 			return &writeError{err}
 		}
