@@ -81,7 +81,11 @@ func TestSoak(t *testing.T) {
 	visits := stop()
 	s.end()
 	s.flat(length)
-	s.complete("watch -i", ReadTold(t, rotatedFiles(t, s.output)...), eps, visits, s.gone)
+	told := ReadTold(t, rotatedFiles(t, s.output)...)
+	s.complete("watch -i", told, eps, visits, s.gone)
+	if told.Notes["withheld-packets"] == 0 {
+		t.Error("no bulk was withheld")
+	}
 	s.complete("watch -", ReadTold(t, s.piped.Path), eps, visits, s.stepped)
 	s.filed()
 }

@@ -20,9 +20,10 @@ const churnWorkers = 64
 // ends. A port with a client identity behind it, "20001=client-ec", shows that when
 // asked. Most connections ask for a page; every eighth says ClientHello and
 // hangs up, every sixteenth says nothing; every fourth of the others resumes the
-// one before it if the server lets it. It writes a line for each that had its
-// answer: its own address, the port, when it began and ended in nanoseconds since
-// 1970, and "resumed" or "full".
+// one before it if the server lets it. Every 64th of a port loads bulk, and the
+// log of keys does not tell of it. It writes a line for each that had its answer: its
+// own address, the port, when it began and ended in nanoseconds since 1970, and
+// "resumed" or "full".
 func churn(address, pki, keyLog string, args []string, in io.Reader, out io.Writer) error {
 	keys, err := os.OpenFile(keyLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -74,16 +75,19 @@ func churn(address, pki, keyLog string, args []string, in io.Reader, out io.Writ
 
 // churnTarget is one port.
 type churnTarget struct {
-	address, port  string
-	fresh, resumes tls.Config
+	address, port        string
+	fresh, resumes, bulk tls.Config
 }
 
 func newChurnTarget(address, pki, spec string, keys io.Writer) (*churnTarget, error) {
 	port, identity, _ := strings.Cut(spec, "=")
 	t := &churnTarget{address: net.JoinHostPort(address, port), port: port}
-	for i, c := range []*tls.Config{&t.fresh, &t.resumes} {
+	for _, c := range []*tls.Config{&t.fresh, &t.resumes, &t.bulk} {
 		c.ServerName, c.InsecureSkipVerify, c.KeyLogWriter = fmt.Sprintf("churn%s.contoso.test", port), true, keys
-		if i > 0 {
+		switch c {
+		case &t.bulk:
+			c.KeyLogWriter = nil
+		case &t.resumes:
 			c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		}
 		if identity != "" {
@@ -107,7 +111,7 @@ func (t *churnTarget) visit(n int) string {
 	}
 	defer raw.Close()
 	_ = raw.SetDeadline(time.Now().Add(5 * time.Second))
-	cfg := &t.fresh
+	cfg, path := &t.fresh, "/"
 	switch {
 	case n%16 == 15:
 		return ""
@@ -116,12 +120,14 @@ func (t *churnTarget) visit(n int) string {
 		return ""
 	case n%4 == 3:
 		cfg = &t.resumes
+	case n%64 == 1:
+		cfg, path = &t.bulk, bulkPath
 	}
 	c := tls.Client(raw, cfg)
 	if err := c.Handshake(); err != nil {
 		return ""
 	}
-	if _, err := fmt.Fprintf(c, "GET / HTTP/1.0\r\nHost: %s\r\n\r\n", cfg.ServerName); err != nil {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", path, cfg.ServerName); err != nil {
 		return ""
 	}
 	if n, err := io.Copy(io.Discard, c); n == 0 || err != nil {

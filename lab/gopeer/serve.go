@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -70,12 +69,19 @@ func accept(l net.Listener) error {
 	}
 }
 
+// bulkPath is that of a page of bulkBytes; all others are small.
+const (
+	bulkPath  = "/bulk"
+	bulkBytes = 8 << 20
+)
+
 // answer reads a request to its empty line and answers it. A failure is the
 // client's business; the capture shows it.
 func answer(c net.Conn) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	r := bufio.NewReader(c)
+	page := "ok\n"
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
@@ -84,6 +90,9 @@ func answer(c net.Conn) {
 		if strings.TrimSpace(line) == "" {
 			break
 		}
+		if strings.HasPrefix(line, "GET "+bulkPath+" ") {
+			page = strings.Repeat("bulk\r\n\r\n", bulkBytes/8)
+		}
 	}
-	_, _ = io.WriteString(c, "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+	_, _ = fmt.Fprintf(c, "HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(page), page)
 }
