@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -12,16 +13,25 @@ import (
 )
 
 // TestRelayKernel: once the answer is final, what a connection carries is not read
-// any more, in each format that tells as it goes.
+// any more, in each format that tells as it goes, and
+// with keys at hand that are of no use.
 func TestRelayKernel(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("splicing, and the count of bytes that a process reads, are Linux's")
 	}
 	own := contoso(t)
 	to := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{own}})
-	for _, format := range []string{"log", "json"} {
-		t.Run(format, func(t *testing.T) {
-			addr, told, process := startRelayProcess(t, "--to", to, "--format", format)
+	others := filepath.Join(t.TempDir(), "keys") // which are tried for a while
+	if err := os.WriteFile(others, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"log":          {"--format", "log"},
+		"json":         {"--format", "json"},
+		"keys of none": {"--format", "log", "--keylog", others},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, told, process := startRelayProcess(t, append(args, "--to", to)...)
 			conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
 			if err != nil {
 				t.Fatal(err)

@@ -64,6 +64,7 @@ type watched struct {
 	settled bool
 	headers bool      // nothing else is looked at
 	records int       // on the tapes when last looked at
+	hoped   bool      // that keys would open more, when it was last fed
 	drops   int64     // of the source when its latest chunk came
 	came    time.Time // when that was, by our clock
 }
@@ -122,7 +123,11 @@ func (w *watching) chunk(ch *parse.Chunk) {
 		c.headers = true
 		w.headers(c.number)
 	}
-	if !c.settled && tells(events) {
+	givenUp := c.hoped && !h.Unsealing // on keys, which no event tells
+	if c.hoped = h.Unsealing; givenUp {
+		c.records = -1
+	}
+	if !c.settled && (givenUp || tells(events)) {
 		w.look(c)
 	}
 	if !h.TLS || h.Midstream {
