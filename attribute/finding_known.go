@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // splitResumed sorts out the sessions that were resumed and not asked. resumed and
@@ -85,8 +86,15 @@ func byPath(name string, all []*session) (Finding, bool) {
 		}
 	}
 	f.Values = append(f.Values, FactorValue{"no such request", 0, quiet})
-	f.Text = fmt.Sprintf("%s: asked behind the first handshake on %s (%d in a renegotiation, %d after the handshake), and not at all on %d others: "+
-		"what is requested there, such as the path, decides", name, plural(behind, "connection"), asked[InRenegotiation], asked[AfterHandshake], quiet)
+	in := map[When]string{InRenegotiation: "in a renegotiation", AfterHandshake: "after the handshake"}
+	var where []string
+	for _, w := range []When{InRenegotiation, AfterHandshake} {
+		if n := asked[w]; n > 0 {
+			where = append(where, fmt.Sprintf("%d %s", n, in[w]))
+		}
+	}
+	f.Text = fmt.Sprintf("%s: asked behind the first handshake on %s (%s), and not at all on %s: "+
+		"what is requested there, such as the path, decides", name, plural(behind, "connection"), strings.Join(where, ", "), plural(quiet, "other"))
 	return f, true
 }
 

@@ -209,7 +209,7 @@ func TestFindingPath(t *testing.T) {
 		return No
 	})
 	f := joinSpecs(specs).Findings
-	if len(f) != 1 || f[0].Factor != "path" || f[0].Explains != 1 || !strings.Contains(f[0].Text, "on 4 connections (4 in a renegotiation, 0 after the handshake), and not at all on 8 others") {
+	if len(f) != 1 || f[0].Factor != "path" || f[0].Explains != 1 || !strings.Contains(f[0].Text, "on 4 connections (4 in a renegotiation), and not at all on 8 others") {
 		t.Errorf("%+v", f)
 	}
 	for i := range specs {

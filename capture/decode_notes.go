@@ -15,30 +15,30 @@ func (d *Decoder) Notes() []Note {
 		},
 		{
 			Kind: "fragments", Count: fs.Incomplete,
-			Text: fmt.Sprintf("%d IP packets came in fragments of which some are missing, so that the rest was of no use; %d others were put together", fs.Incomplete, fs.Reassembled),
+			Text: fmt.Sprintf("%s in fragments of which some are missing, so that the rest was of no use; others put together: %d", Plural(fs.Incomplete, "IP packet came", "IP packets came"), fs.Reassembled),
 			Hint: "capture without a filter on ports, which the later fragments do not have, or where packets are whole",
 		},
 		{
 			Kind: "overlapping-fragments", Count: fs.Overlaps,
-			Text: fmt.Sprintf("%d fragments of IP packets overlap others, with %d bytes that differ; the first copy was used", fs.Overlaps, fs.Conflict),
+			Text: fmt.Sprintf("%s, with differences in %s; the first copy was used", Plural(fs.Overlaps, "fragment of an IP packet overlaps others", "fragments of IP packets overlap others"), Plural(fs.Conflict, "byte", "bytes")),
 			Hint: "no ordinary sender does that: somebody may be hiding something from filters on the way",
 		},
 		{
 			Kind: "bad-packets", Count: s.Outcomes[Bad],
-			Text: fmt.Sprintf("%d packets have headers that contradict themselves", s.Outcomes[Bad]),
+			Text: Plural(s.Outcomes[Bad], "packet has", "packets have") + " headers that contradict themselves",
 		},
 		{
 			Kind: "unknown-link-type", Count: s.Outcomes[UnknownLink],
-			Text: fmt.Sprintf("%d packets are of a link type that is not read, such as %d", s.Outcomes[UnknownLink], s.UnknownLink),
+			Text: fmt.Sprintf("%s of a link type that is not read, such as %d", Plural(s.Outcomes[UnknownLink], "packet is", "packets are"), s.UnknownLink),
 			Hint: "capture at an Ethernet or IP interface, or with tcpdump -i any",
 		},
 		{
 			Kind: "many-encapsulations", Count: s.ViaOverflow,
-			Text: fmt.Sprintf("%d packets came by encapsulations too many to tell apart", s.ViaOverflow),
+			Text: Plural(s.ViaOverflow, "packet", "packets") + " came by encapsulations too many to tell apart",
 		},
 		{
 			Kind: "segmentation-offload", Count: s.Oversize,
-			Text: fmt.Sprintf("%d packets are longer than any frame, up to %d bytes: they were captured before the network card cut them, or after it had put them together", s.Oversize, s.LongestTCP),
+			Text: fmt.Sprintf("%s longer than any frame, up to %d bytes: captured before the network card cut it up, or after it had put it together", Plural(s.Oversize, "packet is", "packets are"), s.LongestTCP),
 			Hint: "it does no harm; to see packets as they are on the wire, capture at a mirror port or switch the offloads off (ethtool -K DEVICE tso off gso off gro off)",
 		},
 		{
@@ -61,7 +61,7 @@ func (d *Decoder) tunnelNotes(s *DecodeStats) []Note {
 	for kind, n := range s.Opaque {
 		notes = append(notes, Note{
 			Kind: "opaque-tunnel", Count: n,
-			Text: fmt.Sprintf("%d packets are %v, which cannot be looked into", n, opaqueKind(kind)),
+			Text: fmt.Sprintf("%s %v, which cannot be looked into", Plural(n, "packet is", "packets are"), opaqueKind(kind)),
 			Hint: "capture at an end of the tunnel, on the interface that shows what is inside",
 		})
 	}

@@ -36,47 +36,47 @@ func (t *Tracker) Notes() []Note {
 	all := []Note{
 		{
 			Kind: "evicted-flows", Count: s.Evicted,
-			Text: fmt.Sprintf("%d connections were given up while open, because more than %d were open at once", s.Evicted, t.limits.Flows),
+			Text: fmt.Sprintf("%s given up while open, because more than %d were open at once", Plural(s.Evicted, "connection was", "connections were"), t.limits.Flows),
 			Hint: "raise limits.flows, or capture with a narrower filter",
 		},
 		{
 			Kind: "evicted-half-open", Count: s.HalfOpen,
-			Text: fmt.Sprintf("%d connections that had carried nothing yet were given up, because more than %d were followed at once", s.HalfOpen, t.limits.Flows),
+			Text: fmt.Sprintf("%s given up before carrying anything, because more than %d were followed at once", Plural(s.HalfOpen, "connection was", "connections were"), t.limits.Flows),
 			Hint: "a flood of SYNs or a port scan: connections that carry something are kept rather than these",
 		},
 		{
 			Kind: "full-buffers", Count: s.LimitGaps,
-			Text: fmt.Sprintf("%d times the bytes behind a gap had to be handed over early, because they filled %d KiB for one direction or %d KiB in all",
-				s.LimitGaps, t.limits.FlowBytes>>10, t.limits.TotalBytes>>10),
+			Text: fmt.Sprintf("%s the bytes behind a gap had to be handed over early, because they filled %d KiB for one direction or %d KiB in all",
+				Plural(s.LimitGaps, "time", "times"), t.limits.FlowBytes>>10, t.limits.TotalBytes>>10),
 			Hint: "raise limits.flow-bytes and limits.total-bytes",
 		},
 		{
 			Kind: "lost-segments", Count: s.Gaps,
-			Text: fmt.Sprintf("%d times bytes are missing from a connection, %d bytes in all", s.Gaps, s.LostBytes),
+			Text: fmt.Sprintf("%s bytes are missing from a connection, %s in all", Plural(s.Gaps, "time", "times"), Plural(s.LostBytes, "byte", "bytes")),
 			Hint: "the capture dropped packets: enlarge its buffer, narrow its filter, or capture closer to one of the ends",
 		},
 		{
 			Kind: "one-sided", Count: s.OneSided,
-			Text: fmt.Sprintf("%d connections show only one of their directions", s.OneSided),
+			Text: Plural(s.OneSided, "connection shows only one of its directions", "connections show only one of their directions"),
 			Hint: "capture where both directions pass: check the mirror port, and routes that differ by direction",
 		},
 		{
 			Kind: "conflicting-overlaps", Count: s.ConflictBytes,
-			Text: fmt.Sprintf("%d bytes arrived again with different content; the first copy was used", s.ConflictBytes),
+			Text: Plural(s.ConflictBytes, "byte", "bytes") + " arrived again with different content; the first copy was used",
 			Hint: "a middlebox rewrites segments, or someone injects them",
 		},
 		{
 			Kind: "duplicates", Count: s.Duplicates,
-			Text: fmt.Sprintf("%d segments were captured twice; each was used once", s.Duplicates),
-			Hint: "the mirror port copies both directions of a port, or two interfaces on the way were captured; it does no harm",
+			Text: Plural(s.Duplicates, "segment", "segments") + " came again as it was; each was used once",
+			Hint: "the mirror port copies both directions of a port, two interfaces on the way were captured, or the sender repeated it; it does no harm",
 		},
 		{
 			Kind: "stray-segments", Count: s.Strays,
-			Text: fmt.Sprintf("%d segments have sequence numbers far outside of their connection and were ignored", s.Strays),
+			Text: Plural(s.Strays, "segment with sequence numbers far outside of its connection was ignored", "segments with sequence numbers far outside of their connections were ignored"),
 		},
 		{
 			Kind: "quic", Count: s.Unfollowed,
-			Text: fmt.Sprintf("%d datagrams from or to UDP port 443 belong to no QUIC or DTLS connection whose beginning was captured", s.Unfollowed),
+			Text: Plural(s.Unfollowed, "datagram from or to UDP port 443 belongs", "datagrams from or to UDP port 443 belong") + " to no QUIC or DTLS connection whose beginning was captured",
 			Hint: "begin capturing before the connection is opened; or switch QUIC off in the browser, so that it uses TCP, and capture again",
 		},
 	}

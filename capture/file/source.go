@@ -156,19 +156,19 @@ func (s *Source) Notes() []capture.Note {
 	all := []capture.Note{
 		{
 			Kind: "overlong-packets", Count: f.Overlong,
-			Text: fmt.Sprintf("%d packets are longer than %d KiB and were passed over", f.Overlong, maxPacket>>10),
+			Text: fmt.Sprintf("%s passed over, as longer than %d KiB", capture.Plural(f.Overlong, "packet was", "packets were"), maxPacket>>10),
 		},
 		{
 			Kind: "secrets", Count: s.unusedSecrets(&f),
-			Text: fmt.Sprintf("%d blocks of TLS secrets are in the file; they were not used", f.Secrets),
+			Text: capture.Plural(f.Secrets, "block of TLS secrets in the file was", "blocks of TLS secrets in the file were") + " not used",
 		},
 		{
 			Kind: "other-secrets", Count: f.OtherSecrets,
-			Text: fmt.Sprintf("%d blocks of secrets in the file are not for TLS and were passed over", f.OtherSecrets),
+			Text: capture.Plural(f.OtherSecrets, "block of secrets in the file was", "blocks of secrets in the file were") + " passed over, as not for TLS",
 		},
 		{
 			Kind: "clock-backwards", Count: s.backwards,
-			Text: fmt.Sprintf("%d times a packet is older than the one before it", s.backwards),
+			Text: capture.Plural(s.backwards, "time", "times") + " a packet is older than the one before it",
 			Hint: "interfaces captured together or a clock that was set; reordercap sorts a file",
 		},
 	}

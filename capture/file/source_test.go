@@ -144,13 +144,13 @@ func TestNotes(t *testing.T) {
 	}
 	for kind, text := range map[string]string{
 		"truncated-packets": "1 of 8 packets were captured only in part; capture whole packets, with tcpdump -s 0 or a snap length of at least 65 bytes",
-		"fragments":         "1 IP packets",
-		"bad-packets":       "1 packets",
+		"fragments":         "1 IP packet came",
+		"bad-packets":       "1 packet has",
 		"unknown-link-type": "such as 147",
 		"quic":              "switch QUIC off",
 		"overlong-packets":  "256 KiB",
-		"secrets":           "1 blocks",
-		"clock-backwards":   "1 times",
+		"secrets":           "1 block of",
+		"clock-backwards":   "1 time a packet",
 	} {
 		if n, ok := got[kind]; !ok || !strings.Contains(n.Text+"; "+n.Hint, text) {
 			t.Errorf("%s: %+v", kind, n)

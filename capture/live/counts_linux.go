@@ -36,14 +36,14 @@ func (s *Source) Notes() []capture.Note {
 	if n := s.Stats(); n.Dropped > 0 {
 		notes = append(notes, capture.Note{
 			Kind: "dropped-packets", Count: n.Dropped,
-			Text: fmt.Sprintf("%d packets were dropped by the kernel, because the ring was full, beside %d that were read", n.Dropped, n.Packets),
+			Text: fmt.Sprintf("%s dropped by the kernel, because the ring was full, beside %d read", capture.Plural(n.Dropped, "packet was", "packets were"), n.Packets),
 			Hint: "enlarge --ring, or narrow it down with --host, --net, --port or --not",
 		})
 	}
 	if n := s.Stats(); n.Kept > 0 {
 		notes = append(notes, capture.Note{
 			Kind: "withheld-packets", Count: n.Kept,
-			Text: fmt.Sprintf("%d packets of %d bytes were left to the kernel, as no answer needed them", n.Kept, n.KeptBytes),
+			Text: fmt.Sprintf("%s left to the kernel, %d bytes that no answer needed", capture.Plural(n.Kept, "packet was", "packets were"), n.KeptBytes),
 		})
 	}
 	if tracked := s.notes.Load(); tracked != nil {

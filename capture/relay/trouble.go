@@ -162,17 +162,17 @@ func (r *Relay) Notes() []capture.Note {
 			out = append(out, capture.Note{Kind: "relay-total", Count: n, Text: fmt.Sprintf("%s (%d in all)", kinds[k].text, n), Hint: kinds[k].hint})
 		}
 	}
-	add := func(n int64, kind, text, hint string) {
+	add := func(n int64, kind, one, several, text, hint string) {
 		if n > 0 {
-			out = append(out, capture.Note{Kind: kind, Count: n, Text: fmt.Sprintf(text, n), Hint: hint})
+			out = append(out, capture.Note{Kind: kind, Count: n, Text: capture.Plural(n, one, several) + " " + text, Hint: hint})
 		}
 	}
-	add(r.counts.inspected.Load(), "relay-inspected", "%d connections were inspected: their TLS was ended here", "")
-	add(r.counts.passed.Load(), "relay-inspect-left", "%d connections to servers that are inspected were passed through", "")
-	add(r.counts.idle.Load(), "relay-idle", "%d connections were ended because nothing passed for too long", "raise --idle")
-	add(r.counts.aborted.Load(), "relay-aborted", "%d connections were ended because the relay stopped", "")
+	add(r.counts.inspected.Load(), "relay-inspected", "connection was", "connections were", "inspected: TLS was ended here", "")
+	add(r.counts.passed.Load(), "relay-inspect-left", "connection to a server that is inspected was", "connections to servers that are inspected were", "passed through", "")
+	add(r.counts.idle.Load(), "relay-idle", "connection was", "connections were", "ended because nothing passed for too long", "raise --idle")
+	add(r.counts.aborted.Load(), "relay-aborted", "connection was", "connections were", "ended because the relay stopped", "")
 	r.tap.mu.Lock()
 	defer r.tap.mu.Unlock()
-	add(r.tap.lost, "relay-unobserved", "%d bytes were relayed without being looked at: answers may be missing", "give it more memory with --tap-bytes")
+	add(r.tap.lost, "relay-unobserved", "byte was", "bytes were", "relayed without being looked at: answers may be missing", "give it more memory with --tap-bytes")
 	return out
 }

@@ -60,7 +60,7 @@ func joinNotes(j *attribute.Joined, left int64) []capture.Note {
 		}
 		switch {
 		case c.By == 0:
-			n.Text = fmt.Sprintf("the clock of %s could not be compared with that of the first capture, as no connection is in both and no ClientHello with its answer tells: they are taken to agree", c.Capture)
+			n.Text = fmt.Sprintf("the clock of %s could not be compared with that of the first capture, as no ClientHello is in both, nor one with its answer on two of their connections: they are taken to agree", c.Capture)
 		case offset == 0:
 			n.Text = fmt.Sprintf("the clock of %s agrees with that of the first capture, by %s", c.Capture, by)
 		case c.Offset < 0:
