@@ -44,10 +44,14 @@ type CauseRow struct {
 	seen func(*suspect) (string, bool)
 	// Strength where seen or the place fits.
 	Strength Strength
-	Because  string // how the cause works, for people who ask for it
-	Fix      []string
-	Verify   string
-	Source   string
+	// Harmless rows only explain: there is nothing to change for them, and they come
+	// last. Fallback rows are offered where all others are harmless.
+	Harmless, Fallback bool
+
+	Because string // how the cause works, for people who ask for it
+	Fix     []string
+	Verify  string
+	Source  string
 }
 
 // Cause is a row offered for an asker.
@@ -59,6 +63,8 @@ type Cause struct {
 	If     string
 	Fix    []string
 	Verify string
+	// Fallback: it is offered for want of a better one.
+	Fallback bool
 }
 
 // suspect is an asker with what is known around it.
@@ -131,8 +137,21 @@ func (s *suspect) causes(rows []CauseRow) []Cause {
 		rank int
 	}
 	var out []ranked
+	changes := false
 	for i := range rows {
-		if c, rank, ok := s.try(&rows[i]); ok {
+		c, rank, ok := s.try(&rows[i])
+		switch {
+		case !ok || rows[i].Fallback:
+			continue
+		case rows[i].Harmless:
+			rank = -1
+		default:
+			changes = true
+		}
+		out = append(out, ranked{c, rank})
+	}
+	for i := range rows {
+		if c, rank, ok := s.try(&rows[i]); ok && rows[i].Fallback && !changes {
 			out = append(out, ranked{c, rank})
 		}
 	}
@@ -163,7 +182,7 @@ func (s *suspect) try(r *CauseRow) (Cause, int, bool) {
 	} else {
 		parts = append(parts, s.often())
 	}
-	c := Cause{ID: r.ID, Title: r.Title, Why: strings.Join(parts, "; "), Strength: r.Strength, If: s.condition(), Verify: s.fill(r.Verify)}
+	c := Cause{ID: r.ID, Title: r.Title, Why: strings.Join(parts, "; "), Strength: r.Strength, If: s.condition(), Verify: s.fill(r.Verify), Fallback: r.Fallback}
 	for _, f := range r.Fix {
 		c.Fix = append(c.Fix, s.fill(f))
 	}
@@ -234,6 +253,7 @@ func (s *suspect) fill(text string) string {
 	switch {
 	case host == "":
 		host = s.Addr.Addr().String()
+		text = strings.NewReplacer("--address {ip} {host}:{port}", "{address}", "{host}:{port}", "{address}").Replace(text)
 	case !plainName(host):
 		host = "HOST"
 	}

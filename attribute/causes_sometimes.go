@@ -43,6 +43,18 @@ func generalCauses() []CauseRow {
 			Because: "Who sends no server name, such as a health probe, an old client or one that dials an address, gets the default site, whose settings differ.",
 			Fix:     []string{"Have these clients send the name they want, or turn client certificates off for the default site of {name}."},
 			Verify:  "whoasked probe --name \"\" {address}", Source: "RFC 6066 §3; nginx default_server, API Management defaultSslBinding",
+		}, {
+			ID: "unnamed-product", Group: general, Title: "Which product asks is not known", Fallback: true,
+			Who: "whatever ends TLS at that address", Strength: Likely,
+			seen: func(s *suspect) (string, bool) {
+				return s.often(), s.kind == "" && s.Manner.Inside == "" && s.Addr.Port() != 0
+			},
+			Because: "Every product has a setting of its own for it, and nothing that was seen tells the product.",
+			Fix: []string{
+				"At {name}, look for what requests client certificates in the settings of the listener, site, SSL profile or host name of {host}, and turn it off; whoasked explain lists where products have it.",
+				"Or say what stands there, by a kind in hops: or with whoasked hops import, and its setting is named here.",
+			},
+			Verify: "whoasked probe --address {ip} {host}:{port}", Source: "follows from the table: no row for a product fits",
 		},
 	}
 }
@@ -60,7 +72,7 @@ func sometimesCauses() []CauseRow {
 	const sometimes = "Why only sometimes"
 	return []CauseRow{
 		{
-			ID: "resumption", Group: sometimes, Title: "Resumed sessions hide it",
+			ID: "resumption", Group: sometimes, Harmless: true, Title: "Resumed sessions hide it",
 			Who: "the same endpoint", Strength: Shown,
 			seen: func(s *suspect) (string, bool) {
 				return fmt.Sprintf("%s hid it beside %s that were asked", plural(s.Resumed, "resumed session"), plural(s.Asked, "full handshake")), s.Resumed > 0
@@ -69,7 +81,7 @@ func sometimesCauses() []CauseRow {
 			Fix:     []string{"Nothing is to be changed for it; do not take a quiet page for a fix."},
 			Verify:  "Close the browser completely, or probe, which tries fresh connections: whoasked probe --address {ip} {host}:{port}", Source: "RFC 8446 §4.3.2, RFC 5246 §7.3",
 		}, {
-			ID: "cached-choice", Group: sometimes, Title: "The browser answers by itself",
+			ID: "cached-choice", Group: sometimes, Harmless: true, Title: "The browser answers by itself",
 			Who: "the same endpoint", Strength: Shown,
 			seen: func(s *suspect) (string, bool) {
 				quick := s.Traits.Unshown

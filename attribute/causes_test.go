@@ -150,6 +150,10 @@ var causeCases = map[string]struct{ fires, misses [][]scene }{
 	"by-path": {fires: [][]scene{{{renegotiates}}, {{afterwards}}}, misses: [][]scene{{{}}}},
 	"no-sni":  {fires: [][]scene{{{sni("")}, {silent}}}, misses: [][]scene{{{sni("")}}, {{}, {sni(""), silent}}, {{unread}, {silent}}}},
 
+	"unnamed-product": {
+		fires:  [][]scene{{{}}, {{counts(4, 0, 2)}}, {{sni("")}}},
+		misses: [][]scene{{{kind("apim")}}, {{kind("backend")}}, {{sni("shop.azure-api.net")}}, {{renegotiates}}, {{}, {silent, elsewhere}}, {{port(0)}}},
+	},
 	"resumption":    {fires: [][]scene{{{counts(4, 0, 2)}}}, misses: [][]scene{{{}}}},
 	"cached-choice": {fires: [][]scene{{{traits(func(t *Traits) { t.Unshown = 1 })}}}, misses: [][]scene{{{traits(func(t *Traits) { t.Without = 4 })}}}},
 	"rollout": {

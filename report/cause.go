@@ -32,13 +32,20 @@ func agrees(a *attribute.Asker) *bool {
 
 // change writes what may make endpoints ask, and what to change.
 func (t *Text) change(p *page) {
-	var askers []*counted
+	var askers, others []*counted
 	for _, of := range []*roll{&t.asked, &t.probedYes} {
 		for i := range of.kept {
-			if a := &of.kept[i]; len(a.Causes) > 0 && len(askers) < shownChanges {
+			switch a := &of.kept[i]; {
+			case len(a.Causes) == 0:
+			case a.Causes[0].Fallback:
+				others = append(others, a)
+			case len(askers) < shownChanges:
 				askers = append(askers, a)
 			}
 		}
+	}
+	if len(askers) < shownChanges && len(others) > 0 {
+		askers = append(askers, others[0]) // it is the same for all of them
 	}
 	if len(askers) == 0 {
 		return
