@@ -86,3 +86,13 @@ func (r *Reader) unpack(src *bufio.Reader) (*bufio.Reader, error) {
 	}
 	return bufio.NewReaderSize(plain, peekLen), nil
 }
+
+// IsCapture reports whether a file that begins so is a capture, not compressed.
+func IsCapture(head []byte) bool {
+	if len(head) < 4 {
+		return false
+	}
+	magic := binary.BigEndian.Uint32(head)
+	_, ok := pcapVariants[magic]
+	return ok || magic == blockSection
+}

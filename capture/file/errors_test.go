@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,7 @@ func TestBadFiles(t *testing.T) {
 		{"only a magic number", pcap[:4], Cut, 0, "in the middle of its header"},
 		{"second packet cut", pcap[:len(pcap)-1], Cut, 1, "in the middle of packet 2"},
 		{"pcap, 2 GB packet", claim(pcap, 24+26+8, 1<<31-1), Damaged, 1, "packet of 2147483647 bytes"},
+		{"pcap, and another one", slices.Concat(pcap, pcap), Damaged, 2, "another capture begins behind packet 2"},
 		{"pcap, just too long", claim(pcap, 24+8, maxPacket+1), Damaged, 0, "damaged after packet 0"},
 		{"pcap, version", claim(pcap, 4, 9), Unsupported, 0, "version 9"},
 		{"pcapng, version", claim(one, 12, 2), Unsupported, 0, "version 2"},

@@ -76,6 +76,10 @@ func (f *pcap) next(p *Packet) error {
 		return f.r.end("")
 	}
 	data := in.data
+	if captured == 0 && wire == 0 && f.again(data) {
+		return &Error{Name: f.r.name, Kind: Damaged, Text: "another capture begins behind " + f.r.lastPacket(),
+			Hint: "files were joined as they are, as cat does; mergecap joins captures"}
+	}
 	p.Time = int64(f.u32(data))*1e9 + int64(f.u32(data[4:]))*f.variant.nanos
 	p.Link = f.link
 	p.Interface = 0
@@ -83,4 +87,10 @@ func (f *pcap) next(p *Packet) error {
 	p.Data = data[head:end:end]
 	in.data = data[end:]
 	return nil
+}
+
+// again reports whether what stands where a packet's header is due is a file's.
+func (f *pcap) again(b []byte) bool {
+	v, ok := pcapVariants[binary.BigEndian.Uint32(b)]
+	return ok && v == f.variant && f.u32(b[4:]) == 4<<16|2 // version 2.4
 }

@@ -86,6 +86,9 @@ func parseTarget(s string) (Target, error) {
 	if muted > 0 {
 		scheme.port = muted
 	}
+	if u.Scheme == "http" {
+		return Target{}, errors.New("has the scheme http, which is without TLS; is it https?")
+	}
 	if !ok && muted == 0 {
 		return Target{}, fmt.Errorf("has the scheme %s, which is not known", u.Scheme)
 	}
@@ -96,7 +99,7 @@ func parseTarget(s string) (Target, error) {
 	if p := u.Port(); p != "" {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return Target{}, fmt.Errorf("has the port %s", p)
+			return Target{}, fmt.Errorf("has the port %s, which is not one from 1 to 65535", p)
 		}
 		t.Port = uint16(n)
 	}

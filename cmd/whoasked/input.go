@@ -25,7 +25,9 @@ func fileInput(name string) input {
 	if name == stdinName {
 		return input{name: name, open: openStdin}
 	}
-	return input{name: name, open: func(context.Context) (*file.Reader, error) { return file.Open(name) }}
+	return input{name: name, open: func(ctx context.Context) (*file.Reader, error) {
+		return opened(ctx, func() (*file.Reader, error) { return file.Open(name) })
+	}}
 }
 
 // bytesInput is a capture in memory.
@@ -43,18 +45,22 @@ func openStdin(ctx context.Context) (*file.Reader, error) {
 	return openStream(ctx, os.Stdin, "standard input")
 }
 
-// openStream opens what may have nothing to say for a long time, as a pipe from
-// a tcpdump that sees no packets. When ctx is done it stops waiting; what it
-// waited for is then left to the end of the program.
 func openStream(ctx context.Context, r io.Reader, name string) (*file.Reader, error) {
-	type opened struct {
+	return opened(ctx, func() (*file.Reader, error) { return file.New(r, name) })
+}
+
+// opened opens what may have nothing to say for a long time, as a pipe from a
+// tcpdump that sees no packets, or that nobody writes to. When ctx is done it stops
+// waiting; what it waited for is then left to the end of the program.
+func opened(ctx context.Context, open func() (*file.Reader, error)) (*file.Reader, error) {
+	type result struct {
 		r   *file.Reader
 		err error
 	}
-	done := make(chan opened, 1)
+	done := make(chan result, 1)
 	go func() {
-		r, err := file.New(r, name)
-		done <- opened{r, err}
+		r, err := open()
+		done <- result{r, err}
 	}()
 	select {
 	case o := <-done:

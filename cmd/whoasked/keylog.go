@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"whoasked/capture"
+	"whoasked/capture/file"
 	"whoasked/config"
 	"whoasked/parse"
 )
@@ -92,6 +93,11 @@ func (k *keyLogFile) update() error {
 		if info.Size() < k.offset {
 			k.log.Write([]byte{'\n'})
 			k.offset = 0
+		}
+		if head := make([]byte, 4); k.offset == 0 {
+			if n, _ := f.ReadAt(head, 0); file.IsCapture(head[:n]) {
+				return withHint(fmt.Errorf("key log %s: is a packet capture", k.name), "name it without --keylog; secrets in a pcapng file are used by themselves")
+			}
 		}
 		if _, err := f.Seek(k.offset, io.SeekStart); err != nil {
 			return keyLogError(k.name, err)

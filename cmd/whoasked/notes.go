@@ -66,7 +66,7 @@ func (l *line) noTLS() capture.Note {
 		return capture.Note{
 			Kind: "no-tls",
 			Text: "no connection got as far as a ServerHello, so there is nothing to answer",
-			Hint: "check the address, the port and what is spoken there; the table above says what came of each attempt",
+			Hint: "check the name, the address, the port and what is spoken there",
 		}
 	}
 	if l.tally.plain == 0 {

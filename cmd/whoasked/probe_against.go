@@ -25,7 +25,7 @@ func (f *probeFlags) readAgainst() (*against, error) {
 	}
 	file, err := os.Open(f.against)
 	if err != nil {
-		return nil, fmt.Errorf("--against %w", err)
+		return nil, fmt.Errorf("--against: %w", err)
 	}
 	defer file.Close()
 	a := &against{file: f.against, then: attribute.NewRun(), now: attribute.NewRun()}

@@ -148,7 +148,7 @@ func (f *probeFlags) prober() (*probe.Prober, error) {
 		cert, err := probe.LoadCertificate(f.clientCert, f.clientKey)
 		if err != nil {
 			err = fmt.Errorf("--client-cert %w", err)
-			if f.clientKey == "" && strings.Contains(err.Error(), "PRIVATE KEY") {
+			if f.clientKey == "" && (strings.Contains(err.Error(), "PRIVATE KEY") || strings.Contains(err.Error(), "certificate rather than a key")) {
 				err = withHint(err, "name the file with its private key: --client-key FILE")
 			}
 			return nil, err

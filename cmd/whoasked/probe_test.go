@@ -241,6 +241,7 @@ func TestProbeRefusesBadFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{},
 		{"gopher://contoso.test"},
+		{"http://contoso.test"},
 		{"contoso.test:0"},
 		{"--tls", "1.4", "127.0.0.1"},
 		{"--as", "netscape", "127.0.0.1"},

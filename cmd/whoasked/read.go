@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,9 @@ func newRead(t *terminal) *cobra.Command {
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return withHint(errors.New("no capture given"), "name one or more files, or - for standard input; whoasked demo shows an answer")
+			}
+			if i := slices.Index(args, stdinName); i >= 0 && slices.Contains(args[i+1:], stdinName) {
+				return errors.New("standard input (-) is named twice")
 			}
 			return nil
 		},
