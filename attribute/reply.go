@@ -212,20 +212,6 @@ func (v *view) replyRenegotiation() Reply {
 	return ReplyCert
 }
 
-// replyPostHandshake reads the answer to the first post-handshake request.
-func (v *view) replyPostHandshake() (Reply, Answer) {
-	answers := v.postHandshakeAnswers()
-	switch {
-	case len(answers) == 0:
-		return NoReply, Unknown
-	case len(answers[0].burst) == 3:
-		return ReplyCert, Unknown
-	case v.refusedLater(answers[0].after):
-		return ReplyEmpty, Yes
-	}
-	return ReplyEmpty, Unknown
-}
-
 // times returns when a request was through and when the client reacted: by an
 // answer, by closing, or not at all up to the end.
 func (v *view) times(when When) (asked, reacted time.Duration) {

@@ -118,7 +118,8 @@ func applyWord(t *testing.T, h *parse.Handshake, round *parse.Round, from parse.
 		}
 		if round != nil {
 			round.Tape.Records = append(round.Tape.Records, r)
-		} else {
+		}
+		if round == nil || round.Kind == parse.PostHandshake { // which the first tape, while it has room, holds as well
 			h.Tape.Records = append(h.Tape.Records, r)
 		}
 		return
