@@ -39,6 +39,7 @@ type flight struct {
 	// records is how many sealed records of the client it took.
 	records int
 	text    string
+	suite   parse.CipherSuite
 }
 
 // readFlight classifies the client's sealed records by the cipher suite of the
@@ -66,6 +67,7 @@ func (v *view) readFlight() flight {
 	var out flight
 	for _, s := range suites {
 		f := v.readFlightAs(s)
+		f.suite = s
 		switch {
 		case out.kind == flightNone || out.kind == flightUnclear:
 			out = f
@@ -108,21 +110,21 @@ func (v *view) readFlightAs(suite parse.CipherSuite) flight {
 	alps := v.ClientHello == nil || v.ClientHello.ALPS
 	switch {
 	case first == fin:
-		return flight{flightFinished, 1, fmt.Sprintf("Finished alone is %d bytes under %s, and so is the client's first sealed record: no Certificate was due", fin, suite)}
+		return flight{kind: flightFinished, records: 1, text: fmt.Sprintf("Finished alone is %d bytes under %s, and so is the client's first sealed record: no Certificate was due", fin, suite)}
 	case first == fin+alpsSettings && alps:
-		return flight{flightFinished, 1, fmt.Sprintf("the client's first sealed record is %d bytes: application settings (ALPS) and Finished under %s, no Certificate was due", first, suite)}
+		return flight{kind: flightFinished, records: 1, text: fmt.Sprintf("the client's first sealed record is %d bytes: application settings (ALPS) and Finished under %s, no Certificate was due", first, suite)}
 	case first == fin+emptyCertificate:
-		return flight{flightEmpty, 1, fmt.Sprintf("the client's first sealed record is %d bytes: Finished under %s is %d, an empty Certificate adds 8", first, suite, fin)}
+		return flight{kind: flightEmpty, records: 1, text: fmt.Sprintf("the client's first sealed record is %d bytes: Finished under %s is %d, an empty Certificate adds 8", first, suite, fin)}
 	case first == fin+emptyCertificate+alpsSettings && alps:
-		return flight{flightEmpty, 1, fmt.Sprintf("the client's first sealed record is %d bytes: application settings (ALPS), an empty Certificate (8) and Finished under %s", first, suite)}
+		return flight{kind: flightEmpty, records: 1, text: fmt.Sprintf("the client's first sealed record is %d bytes: application settings (ALPS), an empty Certificate (8) and Finished under %s", first, suite)}
 	case first == record(emptyCertificate) && (second == 0 || second == fin):
-		return flight{flightEmpty, 2, fmt.Sprintf("the client's first sealed record is %d bytes, exactly an empty Certificate%s", first, finishedBehind(second, suite))}
+		return flight{kind: flightEmpty, records: 2, text: fmt.Sprintf("the client's first sealed record is %d bytes, exactly an empty Certificate%s", first, finishedBehind(second, suite))}
 	case first == record(emptyCertificate)+jssePadding && second == fin+jssePadding:
-		return flight{flightEmpty, 2, fmt.Sprintf("the client's first sealed records are %d and %d bytes: an empty Certificate and Finished under %s, each padded by 16 as JSSE does", first, second, suite)}
+		return flight{kind: flightEmpty, records: 2, text: fmt.Sprintf("the client's first sealed records are %d and %d bytes: an empty Certificate and Finished under %s, each padded by 16 as JSSE does", first, second, suite)}
 	case first == fin+jssePadding:
-		return flight{flightFinished, 1, fmt.Sprintf("the client's first sealed record is %d bytes: Finished under %s padded by 16 as JSSE does, no Certificate was due", first, suite)}
+		return flight{kind: flightFinished, records: 1, text: fmt.Sprintf("the client's first sealed record is %d bytes: Finished under %s padded by 16 as JSSE does, no Certificate was due", first, suite)}
 	case first == record(alertContent) || first == record(alertContent)+jssePadding:
-		return flight{flightAlert, 1, fmt.Sprintf("the client's only answer to the server's flight is a record of %d bytes, an alert", first)}
+		return flight{kind: flightAlert, records: 1, text: fmt.Sprintf("the client's only answer to the server's flight is a record of %d bytes, an alert", first)}
 	}
 	return v.readCertificateFlight(suite, fin)
 }
@@ -141,7 +143,7 @@ func (v *view) readCertificateFlight(suite parse.CipherSuite, fin int) flight {
 	for i := 2; i < len(recs) && i < maxFlight && !recs[i].Gap; i++ {
 		for _, pad := range []int{0, jssePadding} {
 			if int(recs[i].Len) == fin+pad && isCertificateVerify(suite, int(recs[i-1].Len)-pad) && first >= 100 {
-				return flight{flightCert, i + 1, fmt.Sprintf(
+				return flight{kind: flightCert, records: i + 1, text: fmt.Sprintf(
 					"the client's first sealed records are %s bytes: Certificate, CertificateVerify, and exactly Finished under %s", lengths(recs[:i+1]), suite)}
 			}
 		}
@@ -149,22 +151,10 @@ func (v *view) readCertificateFlight(suite parse.CipherSuite, fin int) flight {
 	if first < leastCertificate {
 		return flight{kind: flightUnclear, text: fmt.Sprintf("the client's first sealed record of %d bytes has no known shape under %s", first, suite)}
 	}
-	if padded(recs) {
+	if padded(recs) || v.blockBehind(suite, fin) > 0 {
 		return flight{kind: flightUnclear, text: fmt.Sprintf("the client pads its records (%s bytes), so their lengths say nothing", lengths(recs[:min(3, len(recs))]))}
 	}
-	return flight{flightLarge, 1, fmt.Sprintf("the client's first sealed record is %d bytes, where Finished alone would be %d: a Certificate is in it", first, fin)}
-}
-
-// padded reports whether every record may have been padded to a block, so that
-// a length carries no information. Padding counts the inner type with (tag 16).
-func padded(recs []parse.Record) bool {
-	aligned := func(r parse.Record) bool { return (r.Len-16)%64 == 0 || (r.Len-17)%64 == 0 }
-	for _, r := range recs {
-		if !aligned(r) {
-			return false
-		}
-	}
-	return true
+	return flight{kind: flightLarge, records: 1, text: fmt.Sprintf("the client's first sealed record is %d bytes, where Finished alone would be %d: a Certificate is in it", first, fin)}
 }
 
 // certificateVerifySizes are lengths of CertificateVerify messages by key, with

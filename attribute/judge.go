@@ -1,6 +1,8 @@
 package attribute
 
 import (
+	"cmp"
+
 	"whoasked/parse"
 )
 
@@ -34,6 +36,8 @@ type finding struct {
 	answer  Answer // Unknown: the rule has nothing to say
 	text    string // what it was seen on
 	resumed bool
+	// strength is that of this finding, 0 for that of its rule.
+	strength strength
 }
 
 // rule is one row of evidence. Rows look at facts only, never at each other.
@@ -137,16 +141,18 @@ type opinion struct {
 }
 
 // weigh lets every rule of one part of the connection speak. The strongest
-// finding decides; one of equal strength that disagrees leaves it unknown, and
-// findings that agree are listed with it.
+// finding decides; one of equal strength that disagrees leaves it unknown. All
+// others are listed with it, those that disagree last.
 func weigh(v *view, rules []rule, when When) opinion {
 	o := opinion{when: when}
 	var best strength
+	var against []Evidence
 	for _, r := range rules {
 		if r.when != when || best >= unsealedAbsence && r.strength < unsealedAbsence || best >= absence && r.strength < absence {
 			continue // what was read needs no inference beside it
 		}
 		f := r.look(v)
+		strength := cmp.Or(f.strength, r.strength)
 		switch {
 		case f.answer == Unknown:
 			if f.text != "" && o.answer == Unknown && o.reason == "" {
@@ -154,14 +160,16 @@ func weigh(v *view, rules []rule, when When) opinion {
 			}
 			continue
 		case best == 0:
-			best, o.answer, o.basis, o.resumed, o.reason = r.strength, f.answer, r.strength.basis(), f.resumed, ""
-		case f.answer != o.answer && r.strength == best:
+			best, o.answer, o.basis, o.resumed, o.reason = strength, f.answer, strength.basis(), f.resumed, ""
+		case f.answer != o.answer && strength >= best:
 			return opinion{when: when, reason: "two findings contradict each other: " +
 				o.evidence[0].Text + "; but " + f.text}
 		case f.answer != o.answer:
+			against = append(against, Evidence{Rule: r.name, Text: "against it, but weaker: " + f.text})
 			continue
 		}
 		o.evidence = append(o.evidence, Evidence{Rule: r.name, Text: f.text})
 	}
+	o.evidence = append(o.evidence, against...)
 	return o
 }

@@ -78,6 +78,26 @@ var judgeCases = []judgeCase{
 	{name: "1.3 padded to the length of Finished", script: "C:hello S:hello13+sha384 S:23/27 S:23/118 S:23/534 S:23/281 S:23/69 C:23/69 C:23/69", asked: Yes, rule: "tls13-server-flight", when: InHandshake},
 	{name: "1.3 padded to the length of Finished, client side only", script: "C:hello C:23/69 C:23/69 C:23/69", asked: Unknown, reason: "an empty Certificate padded"},
 	{name: "1.3 Finished, and data of that length", script: "C:hello S:hello13+sha384 S:23/27 S:23/534 S:23/281 S:23/69 C:23/69 C:23/69", asked: No, rule: ""},
+	// OpenSSL's s_client -record_padding 9, 15, 45, 500, 37, 53: Finished, and a close.
+	{name: "1.3 padded to the length of an empty answer, server counts four", script: "C:hello S:hello13 " + flight4 + " C:23/61 C:23/25", asked: Unknown, reason: "contradict"},
+	{name: "1.3 padded to the length of an empty answer, one record", script: "C:hello S:hello13 " + flight4 + " C:23/61", asked: Unknown, reason: "contradict"},
+	{name: "1.3 padded by 9", script: "C:hello S:hello13 " + flight1 + " C:23/61 C:23/25", asked: Unknown, reason: "blocks of 9:"},
+	{name: "1.3 padded by 15", script: "C:hello S:hello13 " + flight1 + " C:23/61 C:23/31", asked: Unknown, reason: "blocks of 15:"},
+	{name: "1.3 padded by 45, client side only", script: "C:hello C:23/61 C:23/61", asked: Unknown, reason: "blocks of 9:"},
+	{name: "1.3 padded by 61, SHA-384", script: "C:hello S:hello13+sha384 " + flight1 + " C:23/77 C:23/138", asked: Unknown, reason: "blocks of 61:"},
+	{name: "1.3 padded by 45, 8-byte tag", script: "C:hello S:hello13+ccm8 " + flight1 + " C:23/53 C:23/98", asked: Unknown, reason: "blocks of 9:"},
+	{name: "1.3 empty, all by 3, which makes nothing of it", script: "C:hello S:hello13 " + flight1 + " C:23/61 C:23/19", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 empty, all by 9, server counts five", script: "C:hello S:hello13 " + flight5 + " C:23/61 C:23/25", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 empty, all by 9, of a browser", script: "C:hello+firefox S:hello13 " + flight1 + " C:23/61 C:23/25", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.3 empty, all by 9, refused at once", script: "C:hello S:hello13 " + flight1 + " C:23/61 S:23/19 C:23/61 S:fin", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, required: Yes, when: InHandshake},
+	{name: "1.3 padded by 9, closed by both", script: "C:hello S:hello13 " + flight1 + " C:23/61 C:23/25 S:23/19 S:fin", asked: Unknown, reason: "blocks of 9:"},
+	{name: "1.3 padded by 9, left idle", script: "C:hello S:hello13 " + flight1 + " C:23/61 @5 S:23/19 C:23/25 S:fin", asked: Unknown, reason: "blocks of 9:"},
+	{name: "1.3 padded by 500", script: "C:hello S:hello13 " + flight1 + " C:23/516 C:23/516", asked: Unknown, reason: "pads"},
+	{name: "1.3 padded by 500, server counts four", script: "C:hello S:hello13+sha384 S:23/23 S:23/836 S:23/281 S:23/69 C:23/516 C:23/1016", asked: No, rule: "tls13-server-flight"},
+	{name: "1.3 asked, padded by 37", script: "C:hello S:hello13 " + flight1 + " C:23/53 C:23/53 C:23/90", asked: Unknown, reason: "blocks of 37:"},
+	{name: "1.3 asked, padded by 53 in one record", script: "C:hello S:hello13 " + flight1 + " C:23/69 C:23/122", asked: Unknown, reason: "blocks of 53:"},
+	{name: "1.3 asked, padded by 53 in one record, server counts five", script: "C:hello S:hello13 " + flight5 + " C:23/69", asked: Unknown, reason: "contradict"},
+	{name: "1.3 an alert padded by 9", script: "C:hello S:hello13 " + flight1 + " C:23/25 C:fin", asked: Unknown, reason: "or a padded alert"},
 	{name: "1.3 odd length", script: "C:hello S:hello13 " + flight1 + " C:23/120", asked: Unknown, reason: "no known shape"},
 	{name: "1.3 alert", script: "C:hello S:hello13 " + flight1 + " C:20/1 C:23/19 C:fin", asked: Unknown, reason: "an alert"},
 	{name: "1.3 early data not taken up", script: "C:hello+early,psk C:23/61 S:hello13 " + flight1 + " C:23/61", asked: Unknown, reason: "0-RTT"},
@@ -267,6 +287,27 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 			return judge(newView(script(t, tt.script)), without).Asked != tt.asked
 		}) {
 			t.Errorf("no scenario needs %s", r.name)
+		}
+	}
+}
+
+// TestContradictionsListed: what is overruled is told.
+func TestContradictionsListed(t *testing.T) {
+	for _, tt := range []struct {
+		script string
+		asked  Answer
+		rules  []string
+	}{
+		{"C:hello S:hello13 " + flight4 + " C:23/25 C:23/53", Yes, []string{"tls13-client-flight", "tls13-server-flight"}},
+		{"C:hello+chromium S:hello13 " + flight4 + " C:fin", No, []string{"tls13-server-flight", "browser-dropped"}},
+	} {
+		got := Judge(script(t, tt.script))
+		var fired []string
+		for _, e := range got.Evidence {
+			fired = append(fired, e.Rule)
+		}
+		if got.Asked != tt.asked || !slices.Equal(fired, tt.rules) || !strings.HasPrefix(got.Evidence[1].Text, "against it, but weaker: ") {
+			t.Errorf("%s: %v by %+v", tt.script, got.Asked, got.Evidence)
 		}
 	}
 }

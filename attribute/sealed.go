@@ -21,36 +21,34 @@ func pskAccepted(v *view) finding {
 }
 
 // clientFlightExact: a client that was asked must answer with Certificate, if
-// need be an empty one (RFC 8446 §4.4.2), and the lengths tell.
+// need be an empty one (RFC 8446 §4.4.2), and the lengths tell. Those that
+// padding could make as well count no more than the cut of the server's flight.
 func clientFlightExact(v *view) finding {
+	f := finding{text: v.flight.text}
 	switch v.flight.kind {
 	case flightFinished:
 		if text := v.perhapsPadded(); text != "" {
 			return finding{text: text}
 		}
-		return finding{answer: No, text: v.flight.text, resumed: v.pskTaken()}
-	case flightEmpty, flightCert:
-		return finding{answer: Yes, text: v.flight.text}
+		f.answer, f.resumed = No, v.pskTaken()
+	case flightEmpty:
+		if server, _ := v.framing(); server.answer == Unknown {
+			if text := v.perhapsFinished(); text != "" {
+				return finding{text: text}
+			}
+		}
+		f.answer = Yes
+	case flightCert:
+		f.answer = Yes
 	case flightUnclear:
-		return finding{text: v.flight.text}
+		return f
+	default:
+		return finding{}
 	}
-	return finding{}
-}
-
-// perhapsPadded says why a first record as long as Finished may be none: padding may
-// have made an empty Certificate and Finished of one length, and the server's flight
-// does not speak against it.
-func (v *view) perhapsPadded() string {
-	recs := v.sealedC
-	if len(recs) < 2 || recs[1].Gap || recs[1].Len != recs[0].Len || v.pskTaken() {
-		return ""
+	if !v.flight.forced(v.sealedC) {
+		f.strength = shape
 	}
-	switch f, _ := v.framing(); {
-	case len(v.sealedS) == 0:
-	case f.answer != Yes:
-		return ""
-	}
-	return fmt.Sprintf("the client's first two sealed records are both %d bytes: the first may be Finished, or an empty Certificate padded to that length", recs[0].Len)
+	return f
 }
 
 // clientFlightLarge: a single record that only a Certificate can fill. It is

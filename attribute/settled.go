@@ -108,10 +108,10 @@ func (v *view) firstOver() bool {
 	}
 	_, framed := v.framing()
 	switch v.flight.kind {
-	case flightFinished, flightCert:
+	case flightCert:
 		return framed
-	case flightEmpty:
-		return framed && len(v.sealedC) >= v.flight.records
+	case flightFinished, flightEmpty:
+		return framed && len(v.sealedC) >= v.flight.records && v.paddingTold()
 	case flightLarge:
 		return framed && v.flightOver()
 	}

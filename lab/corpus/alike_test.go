@@ -18,6 +18,11 @@ var alike = []struct {
 	// of 200, 70 and 46 bytes to nginx: as long as Certificate, CertificateVerify
 	// and Finished. Tickets come late in the first connection.
 	{"chunks", []attribute.Answer{attribute.Unknown, attribute.Unknown}},
+	// s_client -record_padding 9, 15, 45, 500, 100, 1000, 512 and without, with
+	// SHA-384, to s_server; then 9, 15 and 45 with SHA-256, where Finished is as long
+	// as an empty Certificate and Finished.
+	{"padded", []attribute.Answer{attribute.No, attribute.No, attribute.No, attribute.No, attribute.No, attribute.No, attribute.No, attribute.No,
+		attribute.Unknown, attribute.Unknown, attribute.Unknown}},
 }
 
 // TestAlike: lengths alone turn no answer around.
