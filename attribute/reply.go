@@ -108,6 +108,16 @@ func (v *view) replyClear() (Reply, time.Duration) {
 // asks for one is shorter.
 const enough = 4 << 10
 
+// refusedWithin is how long after the client's flight, beside some round trips, a server
+// may take to refuse it in TLS 1.3; who closes later may do so for any reason.
+const refusedWithin = 250 * time.Millisecond
+
+// closedBefore reports whether a side had ended its stream by then.
+func (v *view) closedBefore(s parse.Side, at time.Duration) bool {
+	closed, ok := v.finAt(s)
+	return ok && closed <= at
+}
+
 // required tells whether TLS refused to go on after an empty Certificate. That
 // HTTP went on to refuse (nginx answers 400) is sealed, so a short answer leaves
 // it unknown.
@@ -122,14 +132,21 @@ func (v *view) required(r Reply, at time.Duration) Answer {
 			return Yes
 		}
 	}
-	served, refused := 0, false
+	// In TLS 1.3 a close_notify is as long as any alert.
+	until := at + refusedWithin + 4*v.Opening.Reply()
+	served, refused, leaving := 0, false, false
 	for _, rec := range v.Tape.Records {
-		if rec.From != v.server || rec.At < at {
+		if rec.At < at {
+			continue
+		}
+		alert := rec.Type == parse.ApplicationData && v.tls13 && v.isAlert13(rec)
+		if rec.From != v.server {
+			leaving = leaving || alert
 			continue
 		}
 		switch {
-		case rec.Type == parse.ApplicationData && v.tls13 && v.isAlert13(rec):
-			refused = refused || served == 0
+		case alert:
+			refused = refused || served == 0 && !leaving && !v.closedBefore(v.client, rec.At) && rec.At <= until
 		case rec.Type == parse.ApplicationData:
 			served += int(rec.Len)
 		case rec.Type == parse.ChangeCipherSpec && !v.tls13:
@@ -141,9 +158,11 @@ func (v *view) required(r Reply, at time.Duration) Answer {
 	switch {
 	case refused:
 		return Yes
+	case v.tls13 && (leaving || closedAt > until): // it need not be about the handshake
 	case served == 0 && closed && closedAt >= at && (!clientClosed || closedAt < clientAt) && v.Sides[v.server].Lost == 0:
 		return Yes
-	case v.Sides[v.server].AppBytes-v.handshakeBytes() > enough:
+	}
+	if v.Sides[v.server].AppBytes-v.handshakeBytes() > enough {
 		return No
 	}
 	return Unknown
