@@ -69,9 +69,9 @@ func (v *view) ended() string {
 	switch v.End {
 	case parse.RST:
 		if v.ClientKnown && v.EndFrom == v.client {
-			return ": the client reset the connection"
+			return ": the client reset the connection, and what came behind that was not read"
 		}
-		return ": the server reset the connection"
+		return ": the server reset the connection, and what came behind that was not read"
 	case parse.FIN:
 		return ": the connection was closed"
 	case parse.CaptureEnd:

@@ -188,7 +188,7 @@ func browserDropped(v *view) finding {
 		return finding{} // browserHeld speaks
 	}
 	if b := v.browser(); b != "" {
-		return finding{answer: Yes, text: fmt.Sprintf("the client, by its ClientHello %s, closed without a word %v after the server's flight, as it does only when asked for a certificate", b, took)}
+		return finding{answer: Yes, text: fmt.Sprintf("the client, by its ClientHello %s, closed without a word %v after the server's flight, as it does when asked for a certificate, and hardly for another reason", b, took)}
 	}
 	return finding{text: fmt.Sprintf("the client closed without a word %v after the server's flight: browsers do that when asked for a certificate, but this ClientHello is not one of theirs", took)}
 }

@@ -217,7 +217,7 @@ func renegotiation() []*attribute.Connection {
 			Rule: "renegotiation-server-flight", Text: "in a renegotiation the server's flight took 5 records, one more than in the first handshake"}),
 			func(c *attribute.Connection) { c.Verdict.When = attribute.InRenegotiation }),
 		conn(7, gateway, contoso, parse.TLS12, seenClear),
-		conn(8, gateway, contoso, parse.TLS12, unknown("the handshake breaks off before the server's flight is complete: the client reset the connection")),
+		conn(8, gateway, contoso, parse.TLS12, unknown("the handshake breaks off before the server's flight is complete: the client reset the connection, and what came behind that was not read")),
 		conn(9, gateway, contoso, parse.TLS12, unknown("only the server's side was captured, and not all of its flight")),
 		conn(10, gateway, contoso, parse.TLS12, unknown("only the server's side was captured, and not all of its flight")),
 	}
@@ -261,7 +261,7 @@ func hundreds() []*attribute.Connection {
 		case i%100 == 7:
 			c = conn(float64(i), server, name, parse.TLS13, asked(attribute.Inferred, attribute.ReplyEmpty, float64(i)+0.03, float64(i)+0.04, emptyEvidence))
 		case i%20 == 9:
-			unknown("the handshake breaks off after the ServerHello: the client reset the connection")(c)
+			unknown("the handshake breaks off after the ServerHello: the client reset the connection, and what came behind that was not read")(c)
 		case i == 299:
 			c.Start, c.Last = c.Start.AddDate(0, 0, 1), c.Last.AddDate(0, 0, 1)
 		}
