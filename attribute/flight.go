@@ -60,12 +60,8 @@ func (v *view) readFlight() flight {
 	case v.ClientHello != nil && v.ClientHello.EarlyData && !v.pskTaken():
 		return flight{kind: flightUnclear, text: "the client announced 0-RTT data that the server did not take up, so its sealed records cannot be told from early data"}
 	}
-	suites := []parse.CipherSuite{0x1301, 0x1302}
-	if v.ServerHello != nil {
-		suites = []parse.CipherSuite{v.ServerHello.Cipher}
-	}
 	var out flight
-	for _, s := range suites {
+	for _, s := range v.suites13() {
 		f := v.readFlightAs(s)
 		f.suite = s
 		switch {
@@ -76,6 +72,15 @@ func (v *view) readFlight() flight {
 		}
 	}
 	return out
+}
+
+// suites13 are the cipher suite of TLS 1.3 that was chosen or, where the
+// ServerHello is missing, one of either hash.
+func (v *view) suites13() []parse.CipherSuite {
+	if v.ServerHello != nil {
+		return []parse.CipherSuite{v.ServerHello.Cipher}
+	}
+	return []parse.CipherSuite{0x1301, 0x1302}
 }
 
 // maybe13 reports whether a connection whose ServerHello is missing can be TLS

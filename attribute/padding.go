@@ -118,12 +118,13 @@ func (v *view) perhapsPadded() string {
 	if recs[1].Len == recs[0].Len && !recs[1].Gap && (len(v.sealedS) == 0 || server.answer == Yes) {
 		return fmt.Sprintf("the client's first two sealed records are both %d bytes: the first may be Finished, or an empty Certificate padded to that length", recs[0].Len)
 	}
-	suite := v.flight.suite
-	fin, _ := suite.FinishedLen()
-	empty, _ := suite.Sealed13(emptyCertificate)
-	for _, asked := range [][]int{{empty, fin}, {fin + emptyCertificate}} {
-		if block := v.blockBehind(suite, asked...); block > 0 {
-			return fmt.Sprintf("the client may pad its records (%s bytes) to blocks of %d: an empty Certificate may be in the first", lengths(recs[:min(3, len(recs))]), block)
+	for _, suite := range v.suites13() {
+		fin, _ := suite.FinishedLen()
+		empty, _ := suite.Sealed13(emptyCertificate)
+		for _, asked := range [][]int{{empty, fin}, {fin + emptyCertificate}} {
+			if block := v.blockBehind(suite, asked...); block > 0 {
+				return fmt.Sprintf("the client may pad its records (%s bytes) to blocks of %d: an empty Certificate may be in the first", lengths(recs[:min(3, len(recs))]), block)
+			}
 		}
 	}
 	return ""

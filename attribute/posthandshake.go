@@ -50,16 +50,12 @@ const shortContext, longContext = 16, 32
 
 // postHandshakeAnswers cuts the answers out of the post-handshake rounds.
 func (v *view) postHandshakeAnswers() []answer {
-	suites := []parse.CipherSuite{0x1301, 0x1302}
-	if v.ServerHello != nil {
-		suites = []parse.CipherSuite{v.ServerHello.Cipher}
-	}
 	var out []answer
 	for _, round := range v.Rounds {
 		if round.Kind != parse.PostHandshake {
 			continue
 		}
-		for _, suite := range suites {
+		for _, suite := range v.suites13() {
 			if a, ok := v.answerIn(round.Tape.Records, suite); ok {
 				out = append(out, a)
 			}
