@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -79,6 +80,7 @@ type relayLab struct {
 	program string
 	ports   []int // of the servers
 	names   map[string]netip.Addr
+	chains  *atomic.Int32 // files written for proxychains
 }
 
 // newRelayLab makes the hosts and the program; servers are for the test to start.
@@ -90,7 +92,7 @@ func newRelayLab(t *testing.T, tools ...string) *relayLab {
 	h.client.Addr, h.client.Peer = f.client, f.router
 	h.server.Addr, h.server.Peer = f.server, netip.MustParseAddr("198.18.2.1")
 	l.Net = &Net{Client: h.client, Server: h.server}
-	return &relayLab{Lab: l, hosts: h, program: buildProgram(t, l), names: map[string]netip.Addr{}}
+	return &relayLab{chains: new(atomic.Int32), Lab: l, hosts: h, program: buildProgram(t, l), names: map[string]netip.Addr{}}
 }
 
 // overIPv6 leads connections to the server's other address on.
@@ -304,7 +306,9 @@ func (l *relayLab) chained(w relayWay, f family, args []string) []string {
 	if w.proxy == "socks5" {
 		port = socksPort
 	}
-	conf := l.File(w.name+"-"+f.name+".conf", fmt.Sprintf("strict_chain\nproxy_dns\n[ProxyList]\n%s %s %d\n", w.proxy, f.router, port))
+	// A file of its own: another program may be reading that of the one before.
+	name := fmt.Sprintf("chain-%d.conf", l.chains.Add(1))
+	conf := l.File(name, fmt.Sprintf("strict_chain\nproxy_dns\n[ProxyList]\n%s %s %d\n", w.proxy, f.router, port))
 	return append([]string{"proxychains4", "-q", "-f", conf}, args...)
 }
 
