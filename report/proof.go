@@ -145,9 +145,9 @@ func (p *proof) demand() string {
 	yes, no := p.required[attribute.Yes], p.required[attribute.No]
 	switch {
 	case yes > 0 && no > 0:
-		return fmt.Sprintf("sometimes: without a certificate it broke off %d times and went on %d times", yes, no)
+		return fmt.Sprintf("sometimes: without a certificate it broke off %s and went on %s", plural(yes, "time"), plural(no, "time"))
 	case yes > 0:
-		return "yes: without a certificate it broke off the handshake"
+		return "yes: it ended the connection right behind the empty certificate"
 	case no > 0:
 		return "no: without a certificate it went on all the same"
 	}
