@@ -136,24 +136,23 @@ func (s *suspect) causes(rows []CauseRow) []Cause {
 		Cause
 		rank int
 	}
-	var out []ranked
+	var out, fallback []ranked
 	changes := false
 	for i := range rows {
 		c, rank, ok := s.try(&rows[i])
 		switch {
-		case !ok || rows[i].Fallback:
-			continue
+		case !ok:
+		case rows[i].Fallback:
+			fallback = append(fallback, ranked{c, rank})
 		case rows[i].Harmless:
-			rank = -1
+			out = append(out, ranked{c, -1})
 		default:
+			out = append(out, ranked{c, rank})
 			changes = true
 		}
-		out = append(out, ranked{c, rank})
 	}
-	for i := range rows {
-		if c, rank, ok := s.try(&rows[i]); ok && rows[i].Fallback && !changes {
-			out = append(out, ranked{c, rank})
-		}
+	if !changes {
+		out = append(out, fallback...)
 	}
 	slices.SortStableFunc(out, func(x, y ranked) int { return y.rank - x.rank })
 	var causes []Cause

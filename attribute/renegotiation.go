@@ -93,11 +93,17 @@ func (v *view) exchanges() []int {
 // exchange has the length it had in the clear, and a Certificate comes first if
 // and only if the server asked.
 func renegotiationClient(v *view) finding {
+	return v.ofRounds(func(r *renegotiation) finding { return r.answered(v.exchanges()) })
+}
+
+// ofRounds reads the renegotiations of a connection: one of them with a request is
+// enough, and none has one if all are known to be without.
+func (v *view) ofRounds(read func(*renegotiation) finding) finding {
 	var no finding
 	told := 0 // rounds known to be without a request
 	rounds := v.renegotiations()
 	for i := range rounds {
-		switch f := rounds[i].answered(v.exchanges()); f.answer {
+		switch f := read(&rounds[i]); f.answer {
 		case Yes:
 			return f
 		case No:
@@ -165,22 +171,7 @@ func renegotiationServer(v *view) finding {
 	if !ok {
 		return finding{}
 	}
-	var no finding
-	told := 0
-	rounds := v.renegotiations()
-	for i := range rounds {
-		switch f := rounds[i].counted(plain); f.answer {
-		case Yes:
-			return f
-		case No:
-			no = f
-			told++
-		}
-	}
-	if told < len(rounds) {
-		return finding{}
-	}
-	return no
+	return v.ofRounds(func(r *renegotiation) finding { return r.counted(plain) })
 }
 
 // plainFlight counts the messages of the server's flight in the first handshake of

@@ -84,9 +84,4 @@ func (l *line) noTLS() capture.Note {
 }
 
 // count writes a number with its noun.
-func count(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func count(n int64, noun string) string { return capture.Plural(n, noun, noun+"s") }
