@@ -24,6 +24,10 @@ type Book struct {
 	sights     map[visitor]*visit
 	sightCount int
 	sightings  sightings
+	trails     map[visitor]*trail
+	steps      int       // in all of them
+	trailsFrom time.Time // up to when steps were forgotten
+	latest     time.Time // the start of a step
 	pages      pages
 	again      int64
 	left       int64
@@ -38,7 +42,7 @@ type endpoint struct {
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings(), pages: make(pages)}
+	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings(), trails: make(map[visitor]*trail), pages: make(pages)}
 }
 
 // Add counts a judged connection. Where another sighting of it was counted
@@ -56,7 +60,11 @@ func (b *Book) Add(c *Connection) Counted {
 		}
 	}
 	b.count(key, c, &now, &before, again)
-	if c.Verdict.Asked == Yes && (!again || before.asked != Yes) && browses(c) {
+	if !browses(c) {
+		return out
+	}
+	b.follow(key, c)
+	if c.Verdict.Asked == Yes && (!again || before.asked != Yes) {
 		b.watch(key, c)
 	}
 	return out
@@ -67,6 +75,9 @@ func (b *Book) Add(c *Connection) Counted {
 // counts in its place.
 func (b *Book) Correct(c *Connection, before *Verdict) bool {
 	key := endpointOf(c)
+	if browses(c) {
+		b.follow(key, c)
+	}
 	now, was := sightingOf(c), sightingOf(&Connection{Handshake: c.Handshake, Verdict: *before})
 	if !b.sightings.correct(c, now) {
 		return false
@@ -111,10 +122,10 @@ func (b *Book) count(key endpoint, c *Connection, now, before *sighting, again b
 	}
 	a.add(now, 1)
 	a.look(c)
-	if !again {
-		if c.ClientHello == nil {
-			a.Unread++
-		}
+	if !again && c.ClientHello == nil {
+		a.Unread++
+	}
+	if !again || before.asked == Unknown {
 		a.Traits.note(c)
 		b.pages.note(c)
 	}
@@ -133,6 +144,9 @@ func (a *Asker) Nameless() bool { return a.SNI == "" && a.Unread == 0 }
 func (a *Asker) add(s *sighting, n int) {
 	switch {
 	case s.asked == Yes:
+		if s.plain {
+			a.plain += n
+		}
 		a.Asked += n
 		a.Full += n
 		a.asked[s.basis] += n

@@ -26,8 +26,8 @@ func outcomes(prompts []Prompt) (out []string) {
 }
 
 const (
-	dropped  = "C:hello+chromium S:hello13 " + flight1 + " C:fin"
-	answered = "C:hello+chromium S:hello13 " + flight1 + " C:23/588 C:23/281 C:23/53"
+	dropped  = "C:hello+chromium S:hello13 " + flight5 + " C:fin"
+	answered = "C:hello+chromium S:hello13 " + flight5 + " C:23/588 C:23/281 C:23/53"
 )
 
 // TestDue: a dialog is told when it is found to be open, and when it ends, and
@@ -57,7 +57,7 @@ func TestDue(t *testing.T) {
 	b.Add(begun(t, 3, 20, dropped))
 	due(23, "unknown[3]")
 	b.Add(begun(t, 4, 29, "C:hello+chromium S:hello13 "+flight1+" @0.2 C:23/588 C:23/281 C:23/53"))
-	b.Add(begun(t, 5, 29.001, "C:hello+chromium S:hello13 "+flight1+" @0.2 C:fin"))
+	b.Add(begun(t, 5, 29.001, "C:hello+chromium S:hello13 "+flight5+" @0.2 C:fin"))
 	due(32, "certificate[3 4 5]")
 	// Nobody comes back: it stays open until nothing can belong to it any more.
 	b.Add(begun(t, 6, 100, dropped))
@@ -73,7 +73,7 @@ func TestDue(t *testing.T) {
 func TestDueEqualsFinish(t *testing.T) {
 	lines := []string{dropped, answered, dropped, dropped, answered,
 		"C:hello+firefox S:hello13 " + flight1 + " @9 C:23/588 C:23/281 C:23/53",
-		"C:hello+firefox S:hello13 " + flight1 + " C:fin", "C:hello+firefox S:hello13 " + flight1 + " C:23/588 C:23/281 C:23/53", answered}
+		"C:hello+firefox S:hello13 " + flight5 + " C:fin", "C:hello+firefox S:hello13 " + flight1 + " C:23/588 C:23/281 C:23/53", answered}
 	for spacing := 1; spacing < 400; spacing = spacing*2 + 1 {
 		all, often := NewBook(), NewBook()
 		var got []Prompt

@@ -38,6 +38,9 @@ type finding struct {
 	resumed bool
 	// strength is that of this finding, 0 for that of its rule.
 	strength strength
+	// dropped: alone it is none, see [Book.Settle]. reason says why.
+	dropped bool
+	reason  string
 }
 
 // rule is one row of evidence. Rows look at facts only, never at each other.
@@ -114,13 +117,14 @@ func judge(v *view, rules []rule) Verdict {
 	verdict.Asked, verdict.Basis, verdict.Evidence = pick.answer, pick.basis, pick.evidence
 	switch verdict.Asked {
 	case Yes:
+		verdict.dropped = pick.dropped
 		verdict.By, verdict.When = h.Flow.Addrs[v.server], pick.when
 		verdict.Reply, verdict.Required = v.reply(pick.when)
 		verdict.Unused = verdict.Reply == ReplyEmpty && verdict.Required == Unknown && pick.when == InHandshake && v.unused()
 		asked, reacted := v.times(pick.when)
 		verdict.AskedAt, verdict.ReactedAt = h.Start.Add(asked), h.Start.Add(reacted)
 	case Unknown:
-		verdict.Basis = NoBasis
+		verdict.Basis, verdict.dropped = NoBasis, pick.dropped
 		verdict.Reason, verdict.later = pick.reason, pick.when != InHandshake
 		if verdict.Reason == "" {
 			verdict.Reason = v.reason()
@@ -138,6 +142,7 @@ type opinion struct {
 	resumed  bool
 	evidence []Evidence
 	reason   string
+	dropped  bool
 }
 
 // weigh lets every rule of one part of the connection speak. The strongest
@@ -153,6 +158,11 @@ func weigh(v *view, rules []rule, when When) opinion {
 		}
 		f := r.look(v)
 		strength := cmp.Or(f.strength, r.strength)
+		if f.dropped && best == 0 {
+			if o.dropped = true; v.support == "" {
+				f = finding{text: f.reason}
+			}
+		}
 		switch {
 		case f.answer == Unknown:
 			if f.text != "" && o.answer == Unknown && o.reason == "" {

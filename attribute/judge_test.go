@@ -24,6 +24,7 @@ type judgeCase struct {
 	// rule is the row that the verdict rests on; the case fails without it.
 	rule     string
 	reason   string // part of it, for Unknown
+	support  string // what else the browser did
 	reply    Reply
 	required Answer
 	when     When
@@ -122,8 +123,10 @@ var judgeCases = []judgeCase{
 	{name: "1.3 server and client disagree", script: "C:hello S:hello13 " + flight4 + " C:23/955 C:23/33", asked: Unknown, reason: "contradict"},
 
 	// TLS 1.3: what a browser does before it answers.
-	{name: "1.3 dropped by Chromium", script: "C:hello+chromium S:hello13 " + flight1 + " C:fin S:fin", asked: Yes, rule: "browser-dropped", reply: ReplyDropped, when: InHandshake},
-	{name: "1.3 reset by Chromium", script: "C:hello+chromium S:hello13 " + flight1 + " C:rst", asked: Yes, rule: "browser-dropped", reply: ReplyDropped, when: InHandshake},
+	{name: "1.3 dropped by Chromium", script: "C:hello+chromium S:hello13 " + flight1 + " C:fin S:fin", asked: Unknown, reason: "but also when it ends"},
+	{name: "1.3 dropped by Chromium, more than once", script: "C:hello+chromium S:hello13 " + flight1 + " C:fin S:fin", support: "again", asked: Yes, rule: "browser-dropped", reply: ReplyDropped, when: InHandshake},
+	{name: "1.3 reset by Chromium, more than once", script: "C:hello+chromium S:hello13 " + flight1 + " C:rst", support: "again", asked: Yes, rule: "browser-dropped", reply: ReplyDropped, when: InHandshake},
+	{name: "1.3 dropped by Chromium, server counts five", script: "C:hello+chromium S:hello13 " + flight5 + " C:fin", asked: Yes, rule: "tls13-server-flight", reply: ReplyDropped, when: InHandshake},
 	{name: "1.3 dropped, server counts four", script: "C:hello+chromium S:hello13 " + flight4 + " C:fin", asked: No, rule: "tls13-server-flight"},
 	{name: "1.3 dropped by no browser", script: "C:hello S:hello13 " + flight1 + " C:fin", asked: Unknown, reason: "not one of theirs"},
 	{name: "1.3 dropped after the server closed", script: "C:hello+chromium S:hello13 " + flight1 + " S:fin C:fin", asked: Unknown, reason: "did not answer"},
@@ -253,11 +256,18 @@ var judgeCases = []judgeCase{
 	{name: "refused hello", script: "C:hello S:alert40", asked: Unknown, reason: "handshake_failure"},
 }
 
+// judge judges a case by some rules.
+func (tt *judgeCase) judge(h *parse.Handshake, rules []rule) Verdict {
+	v := newView(h)
+	v.support = tt.support
+	return judge(v, rules)
+}
+
 func TestJudge(t *testing.T) {
 	for _, tt := range judgeCases {
 		t.Run(tt.name, func(t *testing.T) {
 			h := script(t, tt.script)
-			got := Judge(h)
+			got := tt.judge(h, rules)
 			if got.Asked != tt.asked || got.Reply != tt.reply || got.Required != tt.required ||
 				got.When != tt.when || got.Resumed != tt.resumed || !strings.Contains(got.Reason, tt.reason) {
 				t.Errorf("got %+v\nwant asked %v reply %v required %v when %v resumed %v reason %q",
@@ -276,7 +286,7 @@ func TestJudge(t *testing.T) {
 				t.Fatalf("rests on %+v, want %s", got.Evidence, tt.rule)
 			}
 			without := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.name == tt.rule })
-			if again := judge(newView(h), without); len(again.Evidence) > 0 && again.Evidence[0].Rule == tt.rule {
+			if again := tt.judge(h, without); len(again.Evidence) > 0 && again.Evidence[0].Rule == tt.rule {
 				t.Errorf("the verdict does not change without %s", tt.rule)
 			}
 		})
@@ -289,7 +299,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 	for i, r := range rules {
 		without := slices.Delete(slices.Clone(rules), i, i+1)
 		if !slices.ContainsFunc(judgeCases, func(tt judgeCase) bool {
-			return judge(newView(script(t, tt.script)), without).Asked != tt.asked
+			return tt.judge(script(t, tt.script), without).Asked != tt.asked
 		}) {
 			t.Errorf("no scenario needs %s", r.name)
 		}

@@ -188,7 +188,14 @@ func browserDropped(v *view) finding {
 		return finding{} // browserHeld speaks
 	}
 	if b := v.browser(); b != "" {
-		return finding{answer: Yes, text: fmt.Sprintf("the client, by its ClientHello %s, closed without a word %v after the server's flight, as it does when asked for a certificate, and hardly for another reason", b, took)}
+		f := finding{answer: Yes, dropped: true,
+			text: fmt.Sprintf("the client, by its ClientHello %s, closed without a word %v after the server's flight, as it does when asked for a certificate", b, took),
+			reason: fmt.Sprintf("the client, by its ClientHello %s, closed without a word right after the server's flight: it does so when asked for a certificate, "+
+				"but also when it ends or has no more use for the connection, and no other connection of it tells", b)}
+		if v.support != "" {
+			f.text += "; " + v.support
+		}
+		return f
 	}
 	return finding{text: fmt.Sprintf("the client closed without a word %v after the server's flight: browsers do that when asked for a certificate, but this ClientHello is not one of theirs", took)}
 }

@@ -74,12 +74,14 @@ type sighting struct {
 	asked   Answer
 	basis   Basis
 	resumed bool
+	plain   bool // asked in the handshake, by evidence of its own
 	reason  string
 }
 
 func sightingOf(c *Connection) sighting {
 	v := &c.Verdict
-	s := sighting{id: c.ID, asked: v.Asked, basis: v.Basis, resumed: v.Resumed, reason: v.Reason}
+	s := sighting{id: c.ID, asked: v.Asked, basis: v.Basis, resumed: v.Resumed, reason: v.Reason,
+		plain: v.Asked == Yes && v.When == InHandshake && !v.Waits()}
 	if c.ServerHello != nil {
 		s.hello = true
 		copy(s.server[:], c.ServerHello.Random[:])

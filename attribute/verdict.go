@@ -107,7 +107,8 @@ type Verdict struct {
 	// Asked == Yes.
 	AskedAt, ReactedAt time.Time
 
-	later bool // what is unknown is behind the first handshake, which did not ask
+	dropped bool // whether it was asked rests on what else the browser did
+	later   bool // what is unknown is behind the first handshake, which did not ask
 }
 
 // Connection is a judged connection, what reports and prompts work on.
@@ -232,4 +233,5 @@ type Asker struct {
 	Probe *Confirmation
 
 	asked, clear [Seen + 1]int // full handshakes by their Basis
+	plain        int           // of Asked, in the handshake and by evidence of the connection itself
 }

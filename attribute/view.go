@@ -18,6 +18,7 @@ type view struct {
 	// first handshake (TLS 1.3: type 23), in order.
 	sealedC, sealedS []parse.Record
 	flight           flight // the client's, TLS 1.3
+	support          string // what else has a dropped connection be one that was asked, empty for nothing
 
 	records []parse.Record // the memory of sealedC and sealedS
 }

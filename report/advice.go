@@ -22,6 +22,8 @@ var advices = [...]struct {
 	{lossy, "Packets are missing or cut short: capture them whole and with a larger buffer (tcpdump -s 0 -B 65536), or " +
 		"closer to the client."},
 	{early, "Let the capture run on until the page has loaded or the dialog has been answered."},
+	{hungUp, "What a browser does next tells why it hung up: answer or cancel the dialog, or load the page once more, before " +
+		"the capture ends."},
 	{sealed, "TLS 1.3 seals the request. TLS 1.2 does not: try once with a client held to it, for instance " +
 		"curl --tls-max 1.2, and capture that."},
 }
@@ -49,6 +51,8 @@ func oneSided(c *attribute.Connection) bool {
 func lossy(c *attribute.Connection) bool { return c.Sides[0].Lost+c.Sides[1].Lost > 0 }
 
 func early(c *attribute.Connection) bool { return c.End == parse.CaptureEnd }
+
+func hungUp(c *attribute.Connection) bool { return c.Verdict.Waits() }
 
 func sealed(c *attribute.Connection) bool {
 	return c.ServerHello != nil && c.ServerHello.Version.IsTLS13()

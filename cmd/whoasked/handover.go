@@ -48,7 +48,9 @@ func (o *handover) flush(p *parse.Parser, broken <-chan error) error {
 	select {
 	case back := <-o.empty:
 		for _, h := range back {
-			p.Release(h)
+			if h != nil { // it is kept
+				p.Release(h)
+			}
 		}
 		o.batch = back[:0]
 	default:

@@ -37,6 +37,8 @@ type line struct {
 	inside uint64
 	ids    uint64 // given to connections
 	tally  tally
+	// dropped are kept back, as their answers wait for what else their browsers do.
+	dropped []*attribute.Connection
 
 	outputs []*output // of out; they appear when complete is through
 }
@@ -151,10 +153,14 @@ func (l *line) read(ctx context.Context, name string, src capture.Source, failed
 	var reporter sync.WaitGroup
 	reporter.Go(func() {
 		for batch := range ended.full {
-			for _, h := range batch {
-				if err := l.end(name, h); err != nil {
+			for i, h := range batch {
+				kept, err := l.end(name, h)
+				if err != nil {
 					broken <- err
 					return
+				}
+				if kept {
+					batch[i] = nil
 				}
 			}
 			ended.done(batch)
@@ -200,9 +206,11 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, b
 	return nil
 }
 
-// end judges a connection that is over, and those inside of it, and hands them on.
-func (l *line) end(name string, h *parse.Handshake) error {
+// end judges a connection that is over, and those inside of it, and hands them on. It
+// reports whether h is kept.
+func (l *line) end(name string, h *parse.Handshake) (kept bool, err error) {
 	c, err := l.judge(name, h, &l.ended)
+	kept = c != nil && c.Verdict.Waits()
 	for h = h.Inner; err == nil && h != nil && h.TLS; h = h.Inner {
 		l.inside = 0
 		if c != nil {
@@ -211,7 +219,7 @@ func (l *line) end(name string, h *parse.Handshake) error {
 		c, err = l.judge(name, h, &l.ended)
 	}
 	l.inside = 0
-	return err
+	return kept, err
 }
 
 // judge is end. It returns c, which it fills; nil if the connection is none to
@@ -247,15 +255,29 @@ func (l *line) judge(name string, h *parse.Handshake, c *attribute.Connection) (
 	if h.QUIC != nil && c.Verdict.Asked == attribute.Unknown {
 		l.tally.quic++
 	}
+	if err := l.settleBefore(c.Start); err != nil {
+		return nil, err
+	}
+	if c.Verdict.Waits() {
+		return c, l.wait(c)
+	}
+	return c, l.tell(c)
+}
+
+// tell hands on a connection whose answer is final.
+func (l *line) tell(c *attribute.Connection) error {
 	if l.legs != nil {
 		l.legs.Add(c)
 	}
-	return c, l.out.Connection(c)
+	return l.out.Connection(c)
 }
 
 // finish reports what only the end can tell. What takes connections of our own is
 // left out once ctx is done.
 func (l *line) finish(ctx context.Context, notes []capture.Note) error {
+	if err := l.settle(len(l.dropped)); err != nil {
+		return err
+	}
 	prompts, askers := l.book.Finish()
 	joinNotes, err := l.join(prompts, askers)
 	if err != nil {

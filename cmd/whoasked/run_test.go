@@ -157,7 +157,7 @@ func TestLineInside(t *testing.T) {
 	}
 	var out minutes
 	l := newLine(&out)
-	if err := l.end("test", inside()); err != nil {
+	if _, err := l.end("test", inside()); err != nil {
 		t.Fatal(err)
 	}
 	check("line", out.connections)
@@ -166,7 +166,7 @@ func TestLineInside(t *testing.T) {
 	}
 	hidden := inside()
 	hidden.Inner = nil
-	if err := l.end("test", hidden); err != nil || l.tally.tunnels != 1 {
+	if _, err := l.end("test", hidden); err != nil || l.tally.tunnels != 1 {
 		t.Errorf("tally %+v, %v", l.tally, err)
 	}
 

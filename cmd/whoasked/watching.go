@@ -42,6 +42,7 @@ type watching struct {
 	keep    filter
 	conns   []*watched // indexed by Chunk.Conn, nil for none
 	waiting map[*watched]struct{}
+	dropped []*hung // in the order they were heard of
 	tally   tally
 	told    told
 	ids     uint64
@@ -113,9 +114,11 @@ func (w *watching) chunk(ch *parse.Chunk) {
 	if ch.End != parse.Open {
 		w.conns[ch.Conn] = nil
 		w.told.open--
-		w.end(c)
+		kept := w.end(c)
 		w.parser.Recycle(c.conn)
-		w.parser.Release(h)
+		if !kept {
+			w.parser.Release(h)
+		}
 		return
 	}
 	if w.headers != nil && !c.headers && !c.conn.Bodies() {
@@ -209,8 +212,8 @@ func (w *watching) skipSide(c *watched, from parse.Side) {
 	}
 }
 
-// end answers for a connection that is over.
-func (w *watching) end(c *watched) {
+// end answers for a connection that is over. It reports whether its facts are kept.
+func (w *watching) end(c *watched) (kept bool) {
 	delete(w.waiting, c)
 	h := c.conn.Handshake()
 	switch {
@@ -219,6 +222,7 @@ func (w *watching) end(c *watched) {
 		w.tally.keyed(h)
 		if !c.settled { // else the end changes nothing
 			w.answer(c, h)
+			kept = w.hangs(h)
 		}
 		for in := h.Inner; in != nil && in.TLS; in = in.Inner {
 			c = &watched{inside: c.id}
@@ -230,9 +234,10 @@ func (w *watching) end(c *watched) {
 	default:
 		w.tally.plain++
 	}
-	if w.files != nil {
+	if w.files != nil && !kept {
 		w.files.Ended(h)
 	}
+	return kept
 }
 
 // held reports whether an answer is not to be told yet, because a word of the
@@ -280,6 +285,10 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 			w.tally.add(n.Before, -1)
 		}
 		w.tally.add(n.Answer, 1)
+		if v.Waits() {
+			w.hang(a, !n.Again)
+			return
+		}
 		if !n.Again {
 			w.told.verdict(a, before)
 		}
@@ -291,6 +300,11 @@ func (w *watching) answer(c *watched, h *parse.Handshake) {
 			w.told.verdict(a, before)
 		}
 	}
+	w.tell(a)
+}
+
+// tell hands on an answer.
+func (w *watching) tell(a *attribute.Connection) {
 	w.write(w.out.Connection(a))
 	w.flush()
 	w.file(a)

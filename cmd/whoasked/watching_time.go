@@ -31,6 +31,7 @@ func (w *watching) tick() {
 			w.answer(c, c.conn.Handshake())
 		}
 	}
+	w.settle(now)
 	due := w.book.Due(now)
 	w.repeats.Mark(due)
 	for _, p := range due {
@@ -85,6 +86,7 @@ func (w *watching) summary(notes []capture.Note) {
 func (w *watching) finish(notes []capture.Note) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.settle(time.Time{})
 	prompts, askers := w.book.Finish()
 	attribute.Explain(askers, w.hops)
 	w.repeats.Mark(prompts)

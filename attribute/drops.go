@@ -1,0 +1,193 @@
+package attribute
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A browser that closes a connection of TLS 1.3 without a word, right behind a
+// flight that does not show its messages, was asked, or it ended, was told that the
+// network had changed, or had just got a verifier of certificates ready: Chromium
+// then drops all it is connecting. What else the same browser did at the same
+// endpoint tells these apart.
+
+// Bounds of what is remembered to tell them apart.
+const (
+	maxSteps = 65536 // connections of browsers, about 6 MiB
+	// patience is how long after a drop what follows it may still be on its way: a
+	// browser that was not asked connects again at once.
+	patience = 3 * time.Second
+	// around is how long before and after a drop a connection that was not asked
+	// explains it.
+	around = 30 * time.Second
+	// severally is the least between two drops that are not of one event: a process that
+	// ends closes all it has open within a millisecond or two.
+	severally = 5 * time.Millisecond
+)
+
+// trail is what is remembered of one visitor, in the order it was heard of.
+type trail struct {
+	steps []step
+	from  time.Time // up to when steps were forgotten
+}
+
+// maxTrail is how many connections of one visitor are remembered: the latest.
+const maxTrail = 256
+
+// step is one connection of a visitor.
+type step struct {
+	id uint64
+	// asked is whether it was asked in its handshake, by evidence of its own;
+	// Unknown if it was dropped.
+	asked          Answer
+	resumed        bool   // so that it could not be
+	random         uint64 // some of the client's, by which sightings of one connection are told
+	start, reacted time.Time
+}
+
+// near reports whether two connections were made no longer apart than d.
+func (s *step) near(o *step, d time.Duration) bool {
+	return o.start.Sub(s.reacted) <= d && s.start.Sub(o.reacted) <= d
+}
+
+// Waits reports whether what else the browser of a connection did may yet tell
+// what its verdict does not, or is what it rests on; see [Book.Settle].
+func (v *Verdict) Waits() bool { return v.dropped }
+
+// stepOf returns what is remembered of a connection, ok false if nothing.
+func stepOf(c *Connection) (s step, ok bool) {
+	v := &c.Verdict
+	s = step{id: c.ID, start: c.Start, random: binary.LittleEndian.Uint64(c.ClientHello.Random[:])}
+	switch {
+	case v.Waits():
+		view := newView(c.Handshake)
+		silence, _ := view.silent()
+		s.reacted = c.Start.Add(silence.until)
+	case v.Asked == Yes && v.When == InHandshake:
+		s.asked, s.reacted = Yes, v.ReactedAt
+	case v.Asked == No:
+		// Only its handshake counts: it may last for hours.
+		s.asked, s.resumed, s.reacted = No, v.Resumed, c.Start
+	default:
+		return s, false
+	}
+	return s, true
+}
+
+// follow remembers a connection of a browser, or corrects what is remembered of it.
+func (b *Book) follow(key endpoint, c *Connection) {
+	s, ok := stepOf(c)
+	v := visitorOf(key, c)
+	if !ok {
+		return
+	}
+	t := b.trails[v]
+	if t == nil {
+		t = &trail{}
+		b.trails[v] = t
+	}
+	if i := slices.IndexFunc(t.steps, func(o step) bool { return o.id == s.id }); i >= 0 {
+		t.steps[i] = s
+		return
+	}
+	b.latest = later(b.latest, s.start)
+	if len(t.steps) == maxTrail {
+		t.from = later(t.from, t.steps[0].start)
+		t.steps = slices.Delete(t.steps, 0, 1)
+		b.steps--
+	}
+	t.steps = append(t.steps, s)
+	if b.steps++; b.steps >= maxSteps {
+		b.forgetSteps()
+	}
+}
+
+// forgetSteps makes room for new steps, of which the oldest go.
+func (b *Book) forgetSteps() {
+	for age := 2 * forgotten; b.steps > maxSteps/2; age /= 2 {
+		b.trailsFrom = b.latest.Add(-age)
+		for v, t := range b.trails {
+			b.steps -= len(t.steps)
+			t.steps = slices.DeleteFunc(t.steps, func(s step) bool { return s.start.Before(b.trailsFrom) })
+			if b.steps += len(t.steps); len(t.steps) == 0 {
+				delete(b.trails, v)
+			}
+		}
+	}
+}
+
+// Settle weighs a connection whose verdict waits for what else its browser does,
+// as of now, by the clock of the capture; the zero time stands for the end, behind
+// which nothing comes. Where that changes the verdict the connection is counted anew.
+func (b *Book) Settle(c *Connection, now time.Time) Resettled {
+	why := b.support(c, now)
+	if (why != "") == (c.Verdict.Asked == Yes) {
+		return Resettled{Verdict: c.Verdict}
+	}
+	out := Resettled{Verdict: c.Verdict, Changed: true}
+	v := newView(c.Handshake)
+	v.support = why
+	c.Verdict = judge(v, rules)
+	out.Counted = b.Correct(c, &out.Verdict)
+	return out
+}
+
+// Resettled is the verdict that [Book.Settle] found, and what it did.
+type Resettled struct {
+	Verdict
+	Changed bool // there is another one now
+	Counted bool // and it counts: no other sighting of the connection does in its place
+}
+
+// support says what has a dropped connection be one that was asked, empty for
+// nothing.
+func (b *Book) support(c *Connection, now time.Time) string {
+	key := endpointOf(c)
+	t := b.trails[visitorOf(key, c)]
+	s, _ := stepOf(c)
+	if t == nil || s.start.Add(-around).Before(later(t.from, b.trailsFrom)) || t.explains(&s, false) {
+		return ""
+	}
+	for i := range t.steps {
+		if o := &t.steps[i]; o.asked == Yes && o.random != s.random && o.near(&s, forgotten) {
+			return "it was asked there on another connection " + since(&s, o)
+		}
+	}
+	if !now.IsZero() && now.Sub(s.reacted) < patience || t.explains(&s, true) {
+		return ""
+	}
+	for i := range t.steps {
+		o := &t.steps[i]
+		if o.asked == Unknown && o.random != s.random && o.near(&s, forgotten) && o.reacted.Sub(s.reacted).Abs() >= severally && !t.explains(o, true) {
+			return "it did the same there on another connection " + since(&s, o)
+		}
+	}
+	if a := b.askers[key]; a != nil && a.plain > 0 && a.NotAsked == 0 {
+		return fmt.Sprintf("whoever was asked or not asked there for certain was asked, on %s", plural(a.plain, "connection"))
+	}
+	return ""
+}
+
+// explains reports whether another connection, at about the time of one that was
+// dropped, was not asked, or perhaps could not be as it resumed a session: then that
+// one may have been dropped because this one was there.
+func (t *trail) explains(s *step, resumed bool) bool {
+	return slices.ContainsFunc(t.steps, func(o step) bool {
+		return o.asked == No && (!o.resumed || resumed) && o.near(s, around)
+	})
+}
+
+// since says when another connection was made, seen from one.
+func since(s, o *step) string {
+	d := o.start.Sub(s.start)
+	word := "later"
+	if d < 0 {
+		d, word = -d, "before"
+	}
+	if d < time.Second {
+		return fmt.Sprintf("%d ms %s", d.Milliseconds(), word)
+	}
+	return seconds(d) + " " + word
+}
