@@ -45,11 +45,16 @@ func (d *direction) handshake(b []byte) {
 		if b = m.header(b); m.hdrN < 4 {
 			return
 		}
-		atStart := d.blen-d.body-len(b) == 4 // the record began with this header
-		if atStart && d.looksSealed() {
+		// What is left of the record stands behind this header.
+		if left := d.body + len(b); d.looksSealed(left) {
 			m.reset(d.c.p)
 			d.skip, d.body = d.body, 0
-			d.record(HandshakeRecord, d.blen)
+			if left+4 == d.blen { // the record began with this header
+				d.record(HandshakeRecord, d.blen)
+				d.torn = true
+			} else {
+				d.hidden()
+			}
 			return
 		}
 		d.openMessage(m)
@@ -99,7 +104,7 @@ func (d *direction) openMessage(m *deframer) {
 	}
 	e := Message{At: d.c.since(), From: d.from, Type: m.typ, Len: n, Unsealed: m.unsealed}
 	if m == &d.msg {
-		e.Gap, d.gap = d.gap, false
+		e.Gap, d.gap, d.torn = d.gap || d.torn, false, false
 	} else {
 		d.c.un.opened(d, &e)
 	}
@@ -148,22 +153,30 @@ func (m *deframer) lose(d *direction, n int) int {
 	return n
 }
 
-// looksSealed judges a handshake record by its first four bytes where a
-// ChangeCipherSpec has passed or may have been missed.
-func (d *direction) looksSealed() bool {
+// leastFragment is the least length of a record that ends within a message: the
+// least that RFC 6066 §4 lets a peer ask for.
+const leastFragment = 512
+
+// looksSealed judges the four bytes that a handshake message seems to begin with, of
+// which left are behind them in the record, where a ChangeCipherSpec has passed or
+// may have been missed, or where a message begins is not known.
+func (d *direction) looksSealed(left int) bool {
 	t := HandshakeType(d.msg.hdr[0])
 	n := int(d.msg.hdr[1])<<16 | int(d.msg.hdr[2])<<8 | int(d.msg.hdr[3])
 	switch {
 	case d.sealed:
-		return t != TypeClientHello && t != TypeServerHello || n+4 < d.blen || n > maxMessage
-	case d.uncertain || d.c.h.Midstream:
+		return (left+4 == d.blen || d.torn) && (t != TypeClientHello && t != TypeServerHello || n < left || n > maxMessage)
+	case d.uncertain || d.torn || d.c.h.Midstream && left+4 >= d.blen:
+		if left+4 > d.blen { // its header began in the record before, so perhaps elsewhere
+			return true
+		}
 		switch t {
 		case TypeHelloRequest, TypeServerHelloDone:
-			return n != 0
+			return n != 0 || left != 0 // nonces of sealed records often begin with zeros
 		case TypeClientHello, TypeServerHello, TypeNewSessionTicket, TypeCertificate,
 			TypeServerKeyExchange, TypeCertificateRequest, TypeCertificateVerify,
 			TypeClientKeyExchange, TypeCertificateStatus, TypeSupplementalData:
-			return n > maxMessage
+			return n > maxMessage || n > left && d.blen < leastFragment
 		}
 		return true
 	}

@@ -41,6 +41,9 @@ type direction struct {
 	fresh bool
 	// gap: a record may be missing in front of the next one.
 	gap bool
+	// torn: a message may be missing in front of the next one in the clear. It
+	// outlasts gap, as a record taken for sealed may be a piece of a message.
+	torn bool
 	// uncertain: a loss may have hidden the ChangeCipherSpec.
 	uncertain bool
 	// sealed: a ChangeCipherSpec has passed.
@@ -310,6 +313,7 @@ func (d *direction) loseBody(n int) int {
 		}
 		if d.body == d.blen && (d.sealed || d.uncertain) {
 			d.record(HandshakeRecord, d.blen) // its first bytes would have told; sealed is likelier
+			d.torn = true
 		} else {
 			d.hidden() // where the next message begins is lost up to the end of the record
 		}
@@ -321,6 +325,6 @@ func (d *direction) loseBody(n int) int {
 
 // hidden notes that a record may be missing in front of the next one.
 func (d *direction) hidden() {
-	d.gap = true
+	d.gap, d.torn = true, true
 	d.c.h.Sides[d.from].Hidden++
 }

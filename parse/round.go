@@ -29,7 +29,7 @@ func (c *Conn) book(d *direction, r Record) {
 		if d.finished && server || c.h.Sides[d.from].AppData > 0 {
 			c.openRound(Renegotiation)
 		}
-		d.finished = true
+		d.finished = d.finished || d.sealed // else it may be a piece of a message in the clear
 	case r.Type == ApplicationData:
 		c.closeRound(r.From)
 	}
