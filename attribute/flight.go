@@ -84,10 +84,10 @@ func (v *view) suites13() []parse.CipherSuite {
 }
 
 // maybe13 reports whether a connection whose ServerHello is missing can be TLS
-// 1.3: it was offered, and the client's first sealed record is not of the kind
-// that TLS ≤ 1.2 begins with.
+// 1.3: it was offered, and no sealed record is of the kind that TLS ≤ 1.2 begins
+// with.
 func (v *view) maybe13() bool {
-	if v.ClientHello == nil || v.sealedHandshake(v.client) || v.find(v.client, parse.TypeClientKeyExchange) != nil ||
+	if v.ClientHello == nil || v.sealedHandshake(v.client) || v.sealedHandshake(v.server) || v.find(v.client, parse.TypeClientKeyExchange) != nil ||
 		v.Midstream || v.find(v.server, parse.TypeCertificate) != nil {
 		return false
 	}

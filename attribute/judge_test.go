@@ -79,6 +79,8 @@ var judgeCases = []judgeCase{
 	{name: "1.3 optional, much data follows", script: "C:hello S:hello13 " + flight1 + " C:23/61 C:23/87 S:23/250 S:23/9000", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, required: No, when: InHandshake},
 	{name: "1.3 client side only, empty", script: "C:hello C:20/1 C:23/61", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
 	{name: "1.3 client side only, Finished", script: "C:hello C:20/1 C:23/69", asked: No, rule: "tls13-client-flight"},
+	{name: "1.3 an alert behind a gap, which may hide what was served", script: "C:hello S:hello13 " + flight1 + " C:23/25 C:23/53 S:23/19! S:fin", asked: Yes, rule: "tls13-client-flight", reply: ReplyEmpty, when: InHandshake},
+	{name: "1.2 resumed, the ServerHello and the client's answer missing", script: "C:hello S:22/4881! S:20/1 C:23/383 C:23/26", asked: Unknown, reason: "not recognised"},
 	{name: "1.3 gap before the client's flight", script: "C:hello S:hello13 " + flight1 + " C:23/61!", asked: Unknown, reason: "missing in front"},
 	{name: "1.3 padded records", script: "C:hello S:hello13 " + flight1 + " C:23/528 C:23/528", asked: Unknown, reason: "pads"},
 	{name: "1.3 padded to the length of Finished", script: "C:hello S:hello13+sha384 S:23/27 S:23/118 S:23/534 S:23/281 S:23/69 C:23/69 C:23/69", asked: Yes, rule: "tls13-server-flight", when: InHandshake},

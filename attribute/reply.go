@@ -144,6 +144,9 @@ func (v *view) required(r Reply, at time.Duration) Answer {
 			leaving = leaving || alert
 			continue
 		}
+		if rec.Gap {
+			served++ // what is missing may have been data
+		}
 		switch {
 		case alert:
 			refused = refused || served == 0 && !leaving && !v.closedBefore(v.client, rec.At) && rec.At <= until
