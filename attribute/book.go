@@ -28,6 +28,7 @@ type Book struct {
 	steps      int       // in all of them
 	trailsFrom time.Time // up to when steps were forgotten
 	latest     time.Time // the start of a step
+	presence   presence
 	pages      pages
 	again      int64
 	left       int64
@@ -42,7 +43,7 @@ type endpoint struct {
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings(), trails: make(map[visitor]*trail), pages: make(pages)}
+	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings(), trails: make(map[visitor]*trail), presence: make(presence), pages: make(pages)}
 }
 
 // Add counts a judged connection. Where another sighting of it was counted

@@ -3,6 +3,7 @@ package attribute
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -38,14 +39,22 @@ const maxTrail = 256
 
 // step is one connection of a visitor.
 type step struct {
-	id uint64
-	// asked is whether it was asked in its handshake, by evidence of its own;
-	// Unknown if it was dropped.
-	asked          Answer
-	resumed        bool   // so that it could not be
+	id             uint64
+	kind           stepKind
 	random         uint64 // some of the client's, by which sightings of one connection are told
 	start, reacted time.Time
 }
+
+// stepKind says what is known of a connection by evidence of its own.
+type stepKind uint8
+
+const (
+	stepOther   stepKind = iota // nothing
+	stepDropped                 // nothing, as it was dropped
+	stepAsked                   // it was asked in its handshake
+	stepClear                   // it was not
+	stepResumed                 // it could not be
+)
 
 // near reports whether two connections were made no longer apart than d.
 func (s *step) near(o *step, d time.Duration) bool {
@@ -56,33 +65,29 @@ func (s *step) near(o *step, d time.Duration) bool {
 // what its verdict does not, or is what it rests on; see [Book.Settle].
 func (v *Verdict) Waits() bool { return v.dropped }
 
-// stepOf returns what is remembered of a connection, ok false if nothing.
-func stepOf(c *Connection) (s step, ok bool) {
+// stepOf returns what is remembered of a connection.
+func stepOf(c *Connection) step {
 	v := &c.Verdict
-	s = step{id: c.ID, start: c.Start, random: binary.LittleEndian.Uint64(c.ClientHello.Random[:])}
+	s := step{id: c.ID, start: c.Start, random: binary.LittleEndian.Uint64(c.ClientHello.Random[:])}
+	s.reacted = s.start // only its handshake counts: it may last for hours
 	switch {
 	case v.Waits():
-		view := newView(c.Handshake)
-		silence, _ := view.silent()
-		s.reacted = c.Start.Add(silence.until)
+		silence, _ := newView(c.Handshake).silent()
+		s.kind, s.reacted = stepDropped, c.Start.Add(silence.until)
 	case v.Asked == Yes && v.When == InHandshake:
-		s.asked, s.reacted = Yes, v.ReactedAt
+		s.kind, s.reacted = stepAsked, v.ReactedAt
+	case v.Asked == No && v.Resumed:
+		s.kind = stepResumed
 	case v.Asked == No:
-		// Only its handshake counts: it may last for hours.
-		s.asked, s.resumed, s.reacted = No, v.Resumed, c.Start
-	default:
-		return s, false
+		s.kind = stepClear
 	}
-	return s, true
+	return s
 }
 
 // follow remembers a connection of a browser, or corrects what is remembered of it.
 func (b *Book) follow(key endpoint, c *Connection) {
-	s, ok := stepOf(c)
-	v := visitorOf(key, c)
-	if !ok {
-		return
-	}
+	s, v := stepOf(c), visitorOf(key, c)
+	b.presence.note(presentOf(&v), s.start)
 	t := b.trails[v]
 	if t == nil {
 		t = &trail{}
@@ -108,6 +113,10 @@ func (b *Book) follow(key endpoint, c *Connection) {
 func (b *Book) forgetSteps() {
 	for age := 2 * forgotten; b.steps > maxSteps/2; age /= 2 {
 		b.trailsFrom = b.latest.Add(-age)
+		if age == 0 { // all are of one moment
+			clear(b.trails)
+			b.steps = 0
+		}
 		for v, t := range b.trails {
 			b.steps -= len(t.steps)
 			t.steps = slices.DeleteFunc(t.steps, func(s step) bool { return s.start.Before(b.trailsFrom) })
@@ -145,13 +154,13 @@ type Resettled struct {
 // nothing.
 func (b *Book) support(c *Connection, now time.Time) string {
 	key := endpointOf(c)
-	t := b.trails[visitorOf(key, c)]
-	s, _ := stepOf(c)
+	v := visitorOf(key, c)
+	t, s := b.trails[v], stepOf(c)
 	if t == nil || s.start.Add(-around).Before(later(t.from, b.trailsFrom)) || t.explains(&s, false) {
 		return ""
 	}
 	for i := range t.steps {
-		if o := &t.steps[i]; o.asked == Yes && o.random != s.random && o.near(&s, forgotten) {
+		if o := &t.steps[i]; o.kind == stepAsked && o.random != s.random && o.near(&s, forgotten) {
 			return "it was asked there on another connection " + since(&s, o)
 		}
 	}
@@ -160,9 +169,12 @@ func (b *Book) support(c *Connection, now time.Time) string {
 	}
 	for i := range t.steps {
 		o := &t.steps[i]
-		if o.asked == Unknown && o.random != s.random && o.near(&s, forgotten) && o.reacted.Sub(s.reacted).Abs() >= severally && !t.explains(o, true) {
+		if o.kind == stepDropped && o.random != s.random && o.near(&s, forgotten) && o.reacted.Sub(s.reacted).Abs() >= severally && !t.explains(o, true) {
 			return "it did the same there on another connection " + since(&s, o)
 		}
+	}
+	if there := b.presence.after(presentOf(&v), s.reacted); there > 0 && !t.backSoon(&s) {
+		return fmt.Sprintf("it did not come back at once, as it does when not asked, though it was there, and connected elsewhere %s later", seconds(there))
 	}
 	if a := b.askers[key]; a != nil && a.plain > 0 && a.NotAsked == 0 {
 		return fmt.Sprintf("whoever was asked or not asked there for certain was asked, on %s", plural(a.plain, "connection"))
@@ -175,7 +187,15 @@ func (b *Book) support(c *Connection, now time.Time) string {
 // one may have been dropped because this one was there.
 func (t *trail) explains(s *step, resumed bool) bool {
 	return slices.ContainsFunc(t.steps, func(o step) bool {
-		return o.asked == No && (!o.resumed || resumed) && o.near(s, around)
+		return (o.kind == stepClear || o.kind == stepResumed && resumed) && o.near(s, around)
+	})
+}
+
+// backSoon reports whether the visitor connected again in the time in which one that
+// was dropped for anything but a request would have.
+func (t *trail) backSoon(s *step) bool {
+	return slices.ContainsFunc(t.steps, func(o step) bool {
+		return o.random != s.random && !o.start.Before(s.reacted) && o.start.Sub(s.reacted) < patience
 	})
 }
 
@@ -190,4 +210,49 @@ func since(s, o *step) string {
 		return fmt.Sprintf("%d ms %s", d.Milliseconds(), word)
 	}
 	return seconds(d) + " " + word
+}
+
+// presence tells when browsers made connections, anywhere: one that did was not ended
+// before.
+type presence map[present][]time.Time
+
+// present is a browser of a machine.
+type present struct {
+	client  netip.Addr
+	browser string
+}
+
+func presentOf(v *visitor) present { return present{v.client, v.browser} }
+
+const (
+	maxPresent  = 8192 // browsers, of some 1 KiB each
+	maxPresence = 32   // moments of each
+	// seldom is how far apart the moments are that are remembered.
+	seldom = time.Second
+)
+
+// note remembers that a browser made a connection.
+func (p presence) note(who present, at time.Time) {
+	moments := p[who]
+	if slices.ContainsFunc(moments, func(m time.Time) bool { return m.Sub(at).Abs() < seldom }) {
+		return
+	}
+	switch {
+	case moments == nil && len(p) >= maxPresent:
+		clear(p)
+	case len(moments) == maxPresence:
+		moments = slices.Delete(moments, 0, 1)
+	}
+	p[who] = append(moments, at)
+}
+
+// after returns how long after a moment, but no less than patience, a browser made a
+// connection; 0 if none is known.
+func (p presence) after(who present, at time.Time) (least time.Duration) {
+	for _, m := range p[who] {
+		if d := m.Sub(at); d >= patience && d <= forgotten && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
 }

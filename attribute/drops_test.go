@@ -9,8 +9,9 @@ import (
 )
 
 // TestSettle: each case is the connections of one name in order of time,
-// "start=script" with start in seconds, and the verdict on each in the end. The server
-// shows nothing of its flight.
+// "start=script" with start in seconds, behind ~ for another name and ! for a sighting
+// of the one before, and the verdict on each in the end. The server shows nothing of its
+// flight.
 func TestSettle(t *testing.T) {
 	const (
 		hello    = "C:hello+chromium S:hello13 " + flight1
@@ -45,9 +46,14 @@ func TestSettle(t *testing.T) {
 		{"asked elsewhere", []string{"0=" + drop, "1=" + other}, "yy", "for certain was asked, on 1 connection"},
 		{"asked elsewhere in a renegotiation", []string{"0=" + drop, "1=" + later}, "?y", ""},
 		{"resumed meanwhile", []string{"0=" + drop, "0.03=" + drop, "0.05=" + resumed}, "??n", ""},
+		{"resumed beside the first of two", []string{"0=" + drop, "0.05=" + resumed, "100=" + drop}, "?n?", ""},
 		{"resumed meanwhile, and answered", []string{"0=" + drop, "0.03=" + drop, "4=" + empty, "5=" + resumed}, "yyyn", ""},
 		{"Firefox drops one and holds one", []string{"0=" + idle, "0.002=" + held}, "yy", ""},
 		{"another browser", []string{"0=" + drop, "0.03=" + idle}, "??", ""},
+		{"there later, and not back", []string{"0=" + drop, "0.001=" + drop, "~9=" + clear}, "yyn", "connected elsewhere 9.0 s later"},
+		{"there later, and back at once", []string{"0=" + drop, "1=C:hello+chromium S:hello13", "~9=" + clear}, "??n", ""},
+		{"there soon", []string{"0=" + drop, "~2=" + clear}, "?n", ""},
+		{"somebody else is there later", []string{"0=" + drop, "~9=" + notOther, "~9=" + fire + " C:23/53"}, "?nn", ""},
 		{"twice the same connection", []string{"0=" + drop, "!0.03=" + drop}, "??", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,6 +61,7 @@ func TestSettle(t *testing.T) {
 			for i, line := range tt.conns {
 				at, text, _ := strings.Cut(line, "=")
 				at, again := strings.CutPrefix(at, "!")
+				at, elsewhere := strings.CutPrefix(at, "~")
 				delay, err := time.ParseDuration(at + "s")
 				if err != nil {
 					t.Fatal(err)
@@ -65,6 +72,9 @@ func TestSettle(t *testing.T) {
 					random--
 				}
 				binary.BigEndian.PutUint64(all[i].ClientHello.Random[:], random)
+				if elsewhere {
+					all[i].ClientHello.ServerName = "wiki.contoso.test"
+				}
 			}
 			// In whatever order they are heard of, and weighed.
 			for _, back := range []bool{false, true} {
