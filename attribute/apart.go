@@ -39,7 +39,7 @@ func (j *joiner) apart() []Apart {
 	for _, s := range j.sessions {
 		for _, l := range s.legs {
 			if l.sni != 0 {
-				names[l.capture][l.sni], ends[l.capture][end{l.server, l.sni}] = true, true
+				names[l.capture][l.sni], ends[l.capture][end{l.server(), l.sni}] = true, true
 			}
 		}
 	}
@@ -63,7 +63,7 @@ func (j *joiner) apart() []Apart {
 				if s.crowded || s.rivals > 0 {
 					ambiguous++
 				}
-				same = same || ends[a+b-l.capture][end{l.server, l.sni}]
+				same = same || ends[a+b-l.capture][end{l.server(), l.sni}]
 				meet = meet || j.meets(s, a+b-l.capture)
 			}
 			if pair.Sessions > 0 && (meet || !same) {
@@ -93,7 +93,7 @@ func (j *joiner) together() map[[2]uint16]bool {
 // meets reports whether another capture shows a session that ends where s begins.
 func (j *joiner) meets(s *session, other uint16) bool {
 	l := s.first()
-	for _, e := range []*ending{j.byEnd[l.client.Addr()], j.byEndHop[l.from]} {
+	for _, e := range []*ending{j.byEnd[l.client().Addr()], j.byEndHop[l.from]} {
 		if e == nil {
 			continue
 		}

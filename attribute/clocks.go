@@ -26,21 +26,21 @@ const (
 func (j *joiner) machines(groups []answering) {
 	captures := make(map[netip.AddrPort]int)
 	for _, g := range groups {
-		captures[g.legs[0].server]++
+		captures[g.legs[0].server()]++
 	}
 	for _, g := range groups {
 		clients := make(map[netip.Addr]int) // legs that have a timestamp
 		for _, l := range g.legs {
-			if captures[l.server] == 1 {
+			if captures[l.server()] == 1 {
 				l.flags |= openedAlone
 			}
 			if l.is(openedStamped) {
-				clients[l.client.Addr()]++
+				clients[l.client().Addr()]++
 			}
 		}
 		var done []netip.Addr
 		for _, l := range g.legs {
-			client := l.client.Addr()
+			client := l.client().Addr()
 			if !l.is(openedStamped) || clients[client] < 2*fewestTicks || slices.Contains(done, client) {
 				continue
 			}
@@ -49,7 +49,7 @@ func (j *joiner) machines(groups []answering) {
 			}
 			of := make([]*leg, 0, clients[client])
 			for _, l := range g.legs {
-				if l.is(openedStamped) && l.client.Addr() == client {
+				if l.is(openedStamped) && l.client().Addr() == client {
 					of = append(of, l)
 				}
 			}

@@ -64,14 +64,14 @@ func (j *joiner) sighted(a, b *leg) {
 		a, b = b, a
 	}
 	if a.capture > 0 && a.capture < b.capture {
-		j.cross(crossingKey{a.server, [2]uint16{a.capture, b.capture}}, a, b)
+		j.cross(crossingKey{a.server(), [2]uint16{a.capture, b.capture}}, a, b)
 	}
 }
 
 // crossed compares what a session shows of its hops: legs that follow each other.
 func (j *joiner) crossed(s *session) {
 	for i := 1; i < len(s.legs) && !s.unordered; i++ {
-		j.cross(crossingKey{server: s.legs[i-1].server}, s.legs[i-1], s.legs[i])
+		j.cross(crossingKey{server: s.legs[i-1].server()}, s.legs[i-1], s.legs[i])
 	}
 }
 

@@ -52,8 +52,8 @@ type factor struct {
 // told, and the others are named beside it. Whether a certificate was asked for
 // is not among what they look at: so the request itself is none of them.
 var factors = []factor{
-	{"server", "server address", nil, func(_ *joiner, s *session) string { return s.first().server.String() }},
-	{"backend", "endpoint behind what passes TLS through", []string{"server"}, func(_ *joiner, s *session) string { return s.last().server.String() }},
+	{"server", "server address", nil, func(_ *joiner, s *session) string { return s.first().server().String() }},
+	{"backend", "endpoint behind what passes TLS through", []string{"server"}, func(_ *joiner, s *session) string { return s.last().server().String() }},
 	{"certificate", "server's certificate", []string{"server", "backend"}, func(_ *joiner, s *session) string {
 		if s.last().cert == [8]byte{} {
 			return ""
@@ -74,7 +74,7 @@ var factors = []factor{
 	}},
 	{"alpn", "application protocol", nil, func(j *joiner, s *session) string { return cmp.Or(j.names.text(s.first().alpn), "none") }},
 	{"version", "TLS version", nil, func(_ *joiner, s *session) string { return s.first().version.String() }},
-	{"client", "client", nil, func(_ *joiner, s *session) string { return s.first().client.Addr().String() }},
+	{"client", "client", nil, func(_ *joiner, s *session) string { return s.first().client().Addr().String() }},
 	{"ja4", "client's software (JA4 of its ClientHello)", nil, func(j *joiner, s *session) string { return j.clientPrints.text(s.first().clientPrint) }},
 	{"ja3s", "server's software (JA3S of its ServerHello)", []string{"server", "backend", "alpn", "version"}, func(j *joiner, s *session) string {
 		return j.serverPrints.text(s.last().serverPrint)
@@ -113,12 +113,12 @@ func (j *joiner) findings() []Finding {
 		case l.sni != 0:
 			names.add(l.sni, s)
 		case len(nameless) < maxNames:
-			nameless[l.server] = true
+			nameless[l.server()] = true
 		}
 	}
 	for _, s := range j.sessions {
-		if a := s.asked(); len(nameless) > 0 && !s.outer && a.asked != Unknown && !a.hidden() && nameless[s.first().server] {
-			servers.add(s.first().server, s)
+		if a := s.asked(); len(nameless) > 0 && !s.outer && a.asked != Unknown && !a.hidden() && nameless[s.first().server()] {
+			servers.add(s.first().server(), s)
 		}
 	}
 	var out []Finding

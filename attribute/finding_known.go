@@ -14,11 +14,11 @@ func splitResumed(all []*session) (rest []*session, full, resumed, asked int) {
 	asks := make(map[netip.AddrPort]bool)
 	for _, s := range all {
 		if s.asked().asked == Yes {
-			asks[s.last().server] = true
+			asks[s.last().server()] = true
 		}
 	}
 	for _, s := range all {
-		a, counts := s.asked(), asks[s.last().server]
+		a, counts := s.asked(), asks[s.last().server()]
 		if a.hidden() {
 			if counts {
 				resumed++

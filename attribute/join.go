@@ -95,7 +95,7 @@ func newJoiner(l *Legs) *joiner {
 func (j *joiner) index() {
 	for _, s := range j.sessions {
 		last := s.last()
-		into(j.byEnd, last.server.Addr(), s)
+		into(j.byEnd, last.server().Addr(), s)
 		if last.hop != 0 {
 			into(j.byEndHop, last.hop, s)
 		}
@@ -106,7 +106,7 @@ func (j *joiner) index() {
 	j.byClient = make(map[netip.AddrPort][]*session)
 	for _, s := range j.sessions {
 		for _, l := range s.legs {
-			j.byClient[l.client] = append(j.byClient[l.client], s)
+			j.byClient[l.client()] = append(j.byClient[l.client()], s)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (j *joiner) session(s *session, group []int) (rest []int) {
 		if l.hello {
 			first = l
 		}
-		i := slices.IndexFunc(s.legs, func(k *leg) bool { return k.client == l.client && k.server == l.server })
+		i := slices.IndexFunc(s.legs, func(k *leg) bool { return k.ends == l.ends })
 		switch {
 		case i < 0 && len(s.legs) < maxWayPoints:
 			s.legs = append(s.legs, l)
@@ -243,5 +243,5 @@ func (j *joiner) before(a, b *leg) int {
 // leadsTo reports whether the server of a is, by its address or its configured
 // name, the client of b.
 func leadsTo(a, b *leg) bool {
-	return a.server.Addr() == b.client.Addr() || a.hop != 0 && a.hop == b.from
+	return a.server().Addr() == b.client().Addr() || a.hop != 0 && a.hop == b.from
 }

@@ -159,9 +159,9 @@ func (j *joiner) open(inner *session, fits func(*session) bool) []*session {
 	l := inner.first()
 	foreign := func(s *session) bool {
 		o := s.first()
-		return o.client.Addr() != l.client.Addr() && (o.from == 0 || o.from != l.from) && fits(s)
+		return o.client().Addr() != l.client().Addr() && (o.from == 0 || o.from != l.from) && fits(s)
 	}
-	out := j.openIn(j.byEnd[l.client.Addr()], inner, foreign, nil)
+	out := j.openIn(j.byEnd[l.client().Addr()], inner, foreign, nil)
 	if l.from != 0 {
 		out = j.openIn(j.byEndHop[l.from], inner, foreign, out)
 	}

@@ -129,7 +129,7 @@ func (j *joiner) usualOf(inner *session) *usual {
 		j.usual = make(map[link]*usual)
 		links := make(map[link][]*session)
 		for _, s := range j.sessions {
-			if l := s.first(); l.sni != 0 && s.down > 0 && (j.byEnd[l.client.Addr()] != nil || j.byEndHop[l.from] != nil) {
+			if l := s.first(); l.sni != 0 && s.down > 0 && (j.byEnd[l.client().Addr()] != nil || j.byEndHop[l.from] != nil) {
 				links[s.link()] = append(links[s.link()], s)
 			}
 		}
@@ -144,7 +144,7 @@ func (j *joiner) usualOf(inner *session) *usual {
 
 func (s *session) link() link {
 	l := s.first()
-	return link{l.client.Addr(), l.server, l.version}
+	return link{l.client().Addr(), l.server(), l.version}
 }
 
 // pair is an inner session with one that it may have been opened for.

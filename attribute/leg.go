@@ -16,7 +16,7 @@ type leg struct {
 	hop     uint16 // index in Legs.hops, of the server; 0 for none
 	from    uint16 // the same, of the client
 
-	client, server netip.AddrPort
+	ends [2]packed // the client's, the server's
 	// target is what a CONNECT or SOCKS request names, index in Legs.names.
 	target uint32
 	alpn   uint32 // negotiated or, in TLS 1.3, offered first; index in Legs.names
@@ -116,7 +116,7 @@ func (l *Legs) Add(c *Connection) {
 	}
 	n := leg{
 		id: c.ID, capture: l.captures.of(c.Capture), hop: l.hops.of(c.Hop), from: l.hops.of(c.ClientHop),
-		client: c.Client, server: c.Server,
+		ends:  [2]packed{pack(c.Client), pack(c.Server)},
 		start: c.Start.UnixNano(), end: c.Last.UnixNano(),
 		asked: c.Verdict.Asked, basis: c.Verdict.Basis, when: c.Verdict.When, resumed: c.Verdict.Resumed,
 		hello: c.ServerHello != nil, opened: l.opening(c),
@@ -197,6 +197,39 @@ func tickets(c *Connection) int64 {
 
 // Left returns how many connections were not looked at for joining.
 func (l *Legs) Left() int64 { return l.left }
+
+func (l *leg) client() netip.AddrPort { return l.ends[ofClient].addrPort() }
+func (l *leg) server() netip.AddrPort { return l.ends[ofServer].addrPort() }
+
+// packed is an address and port in less memory than a netip.AddrPort and, above all,
+// without a pointer: the garbage collector need not look at legs. A zone, which no
+// capture tells, is left out.
+type packed struct {
+	addr [16]byte
+	port uint16
+	kind uint8 // 0 for none, else the version of IP
+}
+
+func pack(a netip.AddrPort) packed {
+	p := packed{port: a.Port()}
+	switch ip := a.Addr(); {
+	case ip.Is4():
+		p.addr, p.kind = ip.As16(), 4
+	case ip.Is6():
+		p.addr, p.kind = ip.As16(), 6
+	}
+	return p
+}
+
+func (p *packed) addrPort() netip.AddrPort {
+	switch a := netip.AddrFrom16(p.addr); p.kind {
+	case 4:
+		return netip.AddrPortFrom(a.Unmap(), p.port)
+	case 6:
+		return netip.AddrPortFrom(a, p.port)
+	}
+	return netip.AddrPortFrom(netip.Addr{}, p.port)
+}
 
 // hidden reports whether the session was resumed, which hides what the server wants.
 func (l *leg) hidden() bool { return l.resumed && l.asked == No }

@@ -67,7 +67,7 @@ func compareClocks(apart map[[2]uint16]*apartBy, a, b *leg) {
 		apart[key] = d
 	}
 	switch {
-	case a.client == b.client && a.server == b.server:
+	case a.ends == b.ends:
 		d.shared = append(d.shared, b.start-a.start)
 	case a.delay == 0 || b.delay == 0 || !a.answersAs(b):
 	default:

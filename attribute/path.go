@@ -157,7 +157,7 @@ const maxHops = 16
 func (j *joiner) path(first *session) Path {
 	out := first.first()
 	p := Path{
-		Start: at(out.start), Client: out.client, SNI: j.names.text(out.sni), Joins: "certain",
+		Start: at(out.start), Client: out.client(), SNI: j.names.text(out.sni), Joins: "certain",
 	}
 	joined, because := "", ""
 	for s := first; s != nil && len(p.Hops) < maxHops; s = s.inner {
@@ -169,7 +169,7 @@ func (j *joiner) path(first *session) Path {
 		}
 		for i, l := range s.legs {
 			h := PathHop{
-				Connection: l.id, Server: l.server, Name: j.hops.text(l.hop),
+				Connection: l.id, Server: l.server(), Name: j.hops.text(l.hop),
 				Asked: answer.asked, Passes: i+1 < len(s.legs) && !s.unordered, JoinedBy: joined, Evidence: because,
 			}
 			switch {
@@ -182,7 +182,7 @@ func (j *joiner) path(first *session) Path {
 			joined, because = "same-client-hello", fmt.Sprintf("both legs carry the ClientHello with random %x…", l.random[:6])
 		}
 		if answer.asked == Yes && !p.Asker.IsValid() && !s.unordered {
-			p.Asker, p.AskerName, p.When = s.last().server, j.hops.text(s.last().hop), answer.when
+			p.Asker, p.AskerName, p.When = s.last().server(), j.hops.text(s.last().hop), answer.when
 			p.Place, p.PlaceBecause = place, why
 			p.Reaches = No
 			if s == first && out.from == 0 {
@@ -227,12 +227,12 @@ func (j *joiner) forwards(out *Joined, at map[endpoint]int, s *session) {
 	}
 	last := s.last()
 	for _, l := range s.legs[:len(s.legs)-1] {
-		k := endpoint{l.server, j.names.text(l.sni)}
+		k := endpoint{l.server(), j.names.text(l.sni)}
 		i, known := at[k]
 		if !known {
 			i = len(out.Forwards)
 			at[k] = i
-			out.Forwards = append(out.Forwards, Forward{Server: l.server, SNI: k.sni, To: last.server, ToName: j.hops.text(last.hop)})
+			out.Forwards = append(out.Forwards, Forward{Server: l.server(), SNI: k.sni, To: last.server(), ToName: j.hops.text(last.hop)})
 		}
 		f := &out.Forwards[i]
 		f.Count++

@@ -67,7 +67,7 @@ func (j *joiner) ended() map[endpoint]endings {
 		if s.inner == nil || s.unordered || s.asked().asked != Yes {
 			continue
 		}
-		key := endpoint{s.last().server, j.names.text(s.last().sni)}
+		key := endpoint{s.last().server(), j.names.text(s.last().sni)}
 		n := out[key]
 		if j.unclocked(s) {
 			n.perhaps++

@@ -76,7 +76,7 @@ func (j *joiner) signs(groups []answering) signed {
 			if len(j.captures.texts) > 1 && g.capture > 0 {
 				text += ", in " + j.captures.text(g.capture)
 			}
-			out.add(g.legs[0].server, Sign{rule.kind, text})
+			out.add(g.legs[0].server(), Sign{rule.kind, text})
 		}
 	}
 	return out
@@ -102,7 +102,7 @@ func (j *joiner) answering() []answering {
 	var order []*group
 	for i := range j.legs.n {
 		l := j.legs.at(i)
-		k := key{l.server, l.capture}
+		k := key{l.server(), l.capture}
 		g := at[k]
 		if g == nil {
 			if len(order) == maxServers {
@@ -123,7 +123,7 @@ func (j *joiner) answering() []answering {
 	all := make([]*leg, from)
 	for i := range j.legs.n {
 		l := j.legs.at(i)
-		if g := at[key{l.server, l.capture}]; g != nil {
+		if g := at[key{l.server(), l.capture}]; g != nil {
 			all[g.from+g.n] = l
 			g.n++
 		}

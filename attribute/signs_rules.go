@@ -119,7 +119,7 @@ func byClock(_ *joiner, g *answering) string {
 // byTTL looks for several hop limits that take turns towards one client.
 func byTTL(_ *joiner, g *answering) string {
 	counts := inTurn(g.legs, func(l *leg) (netip.Addr, uint8, bool) {
-		return l.client.Addr(), l.ttl[ofServer], l.is(openedSYNACK)
+		return l.client().Addr(), l.ttl[ofServer], l.is(openedSYNACK)
 	})
 	if counts == nil {
 		return ""
@@ -136,7 +136,7 @@ func byOptions(j *joiner, g *answering) string {
 		options uint16
 	}
 	counts := inTurn(g.legs, func(l *leg) (asking, uint16, bool) {
-		return asking{l.client.Addr(), l.options[ofClient]}, l.options[ofServer], l.is(openedSYNACK) && l.options[ofServer] > 0 && l.options[ofClient] > 0
+		return asking{l.client().Addr(), l.options[ofClient]}, l.options[ofServer], l.is(openedSYNACK) && l.options[ofServer] > 0 && l.options[ofClient] > 0
 	})
 	if counts == nil {
 		return ""
@@ -155,7 +155,7 @@ type greeting struct {
 }
 
 func (l *leg) greeting() greeting {
-	return greeting{l.client.Addr(), l.sni, l.alpn, l.clientPrint}
+	return greeting{l.client().Addr(), l.sni, l.alpn, l.clientPrint}
 }
 
 // byCertificate looks for several certificates that equal ClientHellos were answered by.
@@ -188,29 +188,41 @@ func byServerHello(j *joiner, g *answering) string {
 // behind the other, as when something is replaced. Else it is nil.
 func inTurn[K, V comparable](legs []*leg, look func(*leg) (K, V, bool)) map[V]int {
 	type group struct {
-		counts  map[V]int
 		last    V
+		n       int // of last, until there is another
+		counts  map[V]int
 		changes int
 	}
 	if uniform(legs, look) {
 		return nil
 	}
-	groups := make(map[K]*group)
+	var groups []group
+	at := make(map[K]int) // in groups
 	for _, l := range legs {
 		k, v, ok := look(l)
 		if !ok {
 			continue
 		}
-		g := groups[k]
-		if g == nil {
-			g = &group{counts: make(map[V]int), last: v}
-			groups[k] = g
+		i, known := at[k]
+		if !known {
+			i = len(groups)
+			at[k] = i
+			groups = append(groups, group{last: v})
 		}
-		if v != g.last {
+		g := &groups[i]
+		switch {
+		case v != g.last:
+			if g.counts == nil {
+				g.counts = map[V]int{g.last: g.n}
+			}
 			g.changes++
 			g.last = v
+			fallthrough
+		case g.counts != nil:
+			g.counts[v]++
+		default:
+			g.n++
 		}
-		g.counts[v]++
 	}
 	var best map[V]int
 	most := 0

@@ -30,6 +30,16 @@ func foreign(first gopacket.Decoder) peel {
 	}
 }
 
+// ForgetNames clears two tables of gopacket with a row for each of 65,536 EtherTypes
+// and of as many protocols of PPP, of which the garbage collector would follow all
+// 400,000 pointers each time. They are not used here: NextDecoder stops at an
+// EtherType, and what is opened with gopacket leads to PPP by way of one alone. It is
+// for a main to call, before anything is decoded.
+func ForgetNames() {
+	clear(layers.EthernetTypeMetadata[:])
+	clear(layers.PPPTypeMetadata[:])
+}
+
 // maxLayers bounds the recursion of gopacket within one packet: MPLS labels
 // follow each other as long as the packet lasts.
 const maxLayers = 16

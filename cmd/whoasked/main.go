@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"whoasked/capture"
 )
 
 // Exit statuses, part of what the program promises.
@@ -29,6 +31,7 @@ func run() int {
 	// Little lives long, whatever the size of a capture: collecting more often than
 	// usual keeps the peak low for next to no time.
 	collectAt(30)
+	capture.ForgetNames()
 	// The first signal stops the reading, and what is known is still told; then
 	// the usual handling is back, so that a second one ends the program.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
