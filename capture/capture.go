@@ -16,7 +16,9 @@ type Source interface {
 	// Chunks runs until the source is exhausted, ctx is done or the consumer
 	// stops. An error means that we could not observe: it may come with chunks
 	// before and after it, and the last chunks of open connections still follow.
-	Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error]
+	//
+	// A chunk is borrowed like its data, until the next one; with an error it is nil.
+	Chunks(ctx context.Context) iter.Seq2[*parse.Chunk, error]
 }
 
 // Settler is a Source that need not be shown all of a connection.

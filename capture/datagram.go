@@ -223,7 +223,8 @@ func (t *Tracker) tellSession(s *session, at int64, ch parse.Chunk) {
 	s.told = at
 	ch.Conn, ch.Flow, ch.Midstream = s.conn, t.flows[s.conn], s.midstream
 	ch.Time = time.Unix(0, at-t.skew(s.epoch)).UTC()
-	t.stopped = !t.emit(ch)
+	t.chunk = ch
+	t.stopped = !t.emit(&t.chunk)
 }
 
 // endSession ends a session and forgets it.

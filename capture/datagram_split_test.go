@@ -63,7 +63,7 @@ func TestSplitSessions(t *testing.T) {
 		{"a third tunnel", []gram{{0, false, 7, hello}, {0, true, 8, flight}, {0, true, 9, flight}}, []string{"0 (7) opener", "0 (7 | 8) accepter", "1 (9) accepter"}},
 	} {
 		var got []string
-		trk := NewTracker(Limits{}, func(via uint32) string { return fmt.Sprint(via) }, func(ch parse.Chunk) bool {
+		trk := NewTracker(Limits{}, func(via uint32) string { return fmt.Sprint(via) }, func(ch *parse.Chunk) bool {
 			if ch.End != parse.CaptureEnd {
 				s := fmt.Sprintf("%d (%s) %v", ch.Conn, ch.Flow.Via, ch.From)
 				if ch.End != parse.Open {

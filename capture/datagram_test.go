@@ -23,7 +23,7 @@ func udpSegment(src, dst byte, srcPort, dstPort uint16, payload []byte) *Segment
 
 func TestDatagrams(t *testing.T) {
 	var got []string
-	trk := NewTracker(Limits{Flows: 2, Idle: time.Minute}, nil, func(ch parse.Chunk) bool {
+	trk := NewTracker(Limits{Flows: 2, Idle: time.Minute}, nil, func(ch *parse.Chunk) bool {
 		if ch.Flow.Proto != parse.UDP {
 			t.Errorf("%+v", ch)
 		}
@@ -63,7 +63,7 @@ func FuzzSessions(f *testing.F) {
 	f.Add(cat([]byte{0x40, 29}, dtlsHello(0), []byte{0x83, 29}, dtlsFlight(), []byte{0x40, 29}, dtlsHello(1)))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		open := make(map[int]bool)
-		trk := NewTracker(Limits{Flows: 3}, nil, func(ch parse.Chunk) bool {
+		trk := NewTracker(Limits{Flows: 3}, nil, func(ch *parse.Chunk) bool {
 			if ch.Conn < 0 || ch.Conn > 3 {
 				t.Fatalf("number %d", ch.Conn)
 			}
@@ -114,7 +114,7 @@ func TestDatagramsReused(t *testing.T) {
 		return cat([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 46}, []byte{1, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 34}, body)
 	}
 	var ends []parse.End
-	trk := NewTracker(Limits{}, nil, func(ch parse.Chunk) bool {
+	trk := NewTracker(Limits{}, nil, func(ch *parse.Chunk) bool {
 		if ch.End != parse.Open {
 			ends = append(ends, ch.End)
 		}

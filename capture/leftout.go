@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-
-	"whoasked/parse"
 )
 
 // LeftOut is a part of a stream that whoever captured it has left out, knowing that it
@@ -96,7 +94,7 @@ func (t *Tracker) leap(f *flow, d int, at int64) (did bool) {
 			t.pool.put(t.pool.pop(a))
 		}
 		a.jump(l.To)
-		t.tell(f, d, at, parse.Chunk{Walked: int(n)})
+		t.tell(f, d, at, said{walked: int(n)})
 		did = true
 	}
 	return did

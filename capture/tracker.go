@@ -36,7 +36,8 @@ type Tracker struct {
 	table
 	limits  Limits
 	viaName func(uint32) string
-	emit    func(parse.Chunk) bool
+	emit    func(*parse.Chunk) bool
+	chunk   parse.Chunk // the one that emit was called with last
 	// withhold is told by which tuple bulk comes that nobody needs, and when it
 	// is needed again; nil for nobody.
 	withhold func(Tuple, bool)
@@ -74,9 +75,9 @@ type Tracker struct {
 	stats      TrackerStats
 }
 
-// NewTracker returns a Tracker that calls emit with every chunk; emit returns
-// false to stop. viaName tells the name of a Tuple's Via other than 0.
-func NewTracker(l Limits, viaName func(uint32) string, emit func(parse.Chunk) bool) *Tracker {
+// NewTracker returns a Tracker that calls emit with every chunk, which is valid until
+// emit returns; emit returns false to stop. viaName tells the name of a Tuple's Via other than 0.
+func NewTracker(l Limits, viaName func(uint32) string, emit func(*parse.Chunk) bool) *Tracker {
 	l = l.withDefaults()
 	t := &Tracker{
 		table:     newTable(),
@@ -105,7 +106,8 @@ func (t *Tracker) Segment(at int64, seg *Segment) bool {
 	if !t.Advance(at) {
 		return false
 	}
-	k, d := keyOf(&seg.Tuple)
+	var k key
+	d := k.set(&seg.Tuple)
 	f := t.find(&k)
 	if f == nil {
 		f = t.otherWay(&k, d, seg)
@@ -304,14 +306,22 @@ func (t *Tracker) number(f *flow) {
 	}
 	for d := range f.dirs {
 		if f.dirs[d].is(finished) { // closed before the other side sent anything
-			t.tell(f, d, f.dirs[d].closeAt, parse.Chunk{Fin: true})
+			t.tell(f, d, f.dirs[d].closeAt, said{fin: true})
 		}
 	}
 }
 
+// said is what a chunk tells beside what is known of its connection.
+type said struct {
+	data   []byte
+	walked int
+	fin    bool
+	end    parse.End
+}
+
 // tell hands a chunk over, completed with what is known of the connection. A
 // connection without a number has nothing to tell.
-func (t *Tracker) tell(f *flow, d int, at int64, ch parse.Chunk) {
+func (t *Tracker) tell(f *flow, d int, at int64, what said) {
 	if f.conn == none || t.stopped {
 		return
 	}
@@ -320,9 +330,11 @@ func (t *Tracker) tell(f *flow, d int, at int64, ch parse.Chunk) {
 		at = f.told
 	}
 	f.told = at
-	s := &f.dirs[d]
+	s, ch := &f.dirs[d], &t.chunk
 	ch.Conn = int(f.conn)
 	ch.Flow = t.flows[f.conn]
+	ch.Data, ch.Walked, ch.Fin, ch.End = what.data, what.walked, what.fin, what.end
+	ch.Opening, ch.Skipped = nil, 0
 	ch.From = parse.Side(d) ^ parse.Side(f.opener)
 	ch.Midstream = f.midstream
 	ch.Time = time.Unix(0, at-t.skew(s.epoch)).UTC()
@@ -335,7 +347,7 @@ func (t *Tracker) tell(f *flow, d int, at int64, ch parse.Chunk) {
 }
 
 // Emit changes whom chunks are handed to.
-func (t *Tracker) Emit(emit func(parse.Chunk) bool) { t.emit = emit }
+func (t *Tracker) Emit(emit func(*parse.Chunk) bool) { t.emit = emit }
 
 // Waiting reports whether something is kept back that only time may free.
 func (t *Tracker) Waiting() bool { return t.waiting.head != none }

@@ -26,7 +26,7 @@ func BenchmarkTrackerBulk(b *testing.B) {
 	}{{"1flow", 1, 1}, {"1000flows", 1000, 1}, {"30000flows", 30000, 1}, {"30000flows-runs", 30000, 8}} {
 		b.Run(bb.name, func(b *testing.B) {
 			var total int
-			trk := NewTracker(Limits{}, nil, func(ch parse.Chunk) bool { total += len(ch.Data); return true })
+			trk := NewTracker(Limits{}, nil, func(ch *parse.Chunk) bool { total += len(ch.Data); return true })
 			segs := make([]Segment, bb.flows)
 			payload := make([]byte, 1448)
 			for i := range segs {
@@ -57,7 +57,7 @@ func BenchmarkTrackerBulk(b *testing.B) {
 
 // BenchmarkTrackerShort is a connection of 10 segments, from SYN to FIN.
 func BenchmarkTrackerShort(b *testing.B) {
-	trk := NewTracker(Limits{}, nil, func(parse.Chunk) bool { return true })
+	trk := NewTracker(Limits{}, nil, func(*parse.Chunk) bool { return true })
 	payload := make([]byte, 1200)
 	n := 0
 	play := func(at int64) {
@@ -96,7 +96,7 @@ func BenchmarkTrackerShort(b *testing.B) {
 // BenchmarkTrackerReordered is a segment of a flow in which every second one
 // comes before its turn.
 func BenchmarkTrackerReordered(b *testing.B) {
-	trk := NewTracker(Limits{}, nil, func(parse.Chunk) bool { return true })
+	trk := NewTracker(Limits{}, nil, func(*parse.Chunk) bool { return true })
 	t := numbered(0)
 	trk.Segment(1, &Segment{Tuple: t, Seq: 99, Flags: FlagSYN})
 	trk.Segment(1, &Segment{Tuple: t.Reverse(), Seq: 499, Ack: 100, Flags: FlagSYN | FlagACK})
@@ -121,7 +121,7 @@ func BenchmarkTrackerReordered(b *testing.B) {
 func TestTrackerMemory(t *testing.T) {
 	const flows, perFlow = 32768, 384
 	before := heap()
-	trk := NewTracker(Limits{}, nil, func(parse.Chunk) bool { return true })
+	trk := NewTracker(Limits{}, nil, func(*parse.Chunk) bool { return true })
 	for i := range flows + 1000 {
 		trk.Segment(int64(i), &Segment{Tuple: numbered(i), Seq: 99, Flags: FlagSYN, Payload: []byte("x")})
 	}

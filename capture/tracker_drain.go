@@ -11,7 +11,7 @@ func (t *Tracker) drain(f *flow) {
 			return
 		}
 		if f.dirs[1-d].lost > 0 { // given up just now: this may answer it
-			t.tell(f, 1-d, f.told, parse.Chunk{})
+			t.tell(f, 1-d, f.told, said{})
 		}
 		if f.dirs[d].head == none {
 			t.reachEnd(f, d)
@@ -75,16 +75,16 @@ func (t *Tracker) reachEnd(f *flow, d int) {
 	a := &f.dirs[d]
 	a.clear(closing)
 	if a.is(byReset) {
-		t.end(f, d, a.closeAt, parse.Chunk{End: parse.RST})
+		t.end(f, d, a.closeAt, said{end: parse.RST})
 		return
 	}
 	a.next++
 	a.set(finished | delivered)
 	if f.dirs[1-d].is(finished) {
-		t.end(f, d, a.closeAt, parse.Chunk{Fin: true, End: parse.FIN})
+		t.end(f, d, a.closeAt, said{fin: true, end: parse.FIN})
 		return
 	}
-	t.tell(f, d, a.closeAt, parse.Chunk{Fin: true})
+	t.tell(f, d, a.closeAt, said{fin: true})
 }
 
 // finish ends a connection from outside of it, unless what is held shows that
@@ -102,11 +102,11 @@ func (t *Tracker) finish(f *flow, at int64, end parse.End) {
 	case end == parse.Evicted:
 		t.stats.HalfOpen++
 	}
-	t.end(f, int(f.opener), at, parse.Chunk{End: end})
+	t.end(f, int(f.opener), at, said{end: end})
 }
 
 // end tells the last chunk of a connection, sent by end d, and closes the flow.
-func (t *Tracker) end(f *flow, d int, at int64, last parse.Chunk) {
+func (t *Tracker) end(f *flow, d int, at int64, last said) {
 	t.spill(f)
 	if f.conn != none {
 		t.endWalks(f)
@@ -118,7 +118,7 @@ func (t *Tracker) end(f *flow, d int, at int64, last parse.Chunk) {
 			t.stats.OneSided++
 		}
 		if b.lost > 0 || b.conflict > 0 {
-			t.tell(f, 1-d, at, parse.Chunk{})
+			t.tell(f, 1-d, at, said{})
 		}
 		t.tell(f, d, at, last)
 		t.numbers = append(t.numbers, int(f.conn))

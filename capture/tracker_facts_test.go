@@ -34,7 +34,7 @@ func TestTrackerOpener(t *testing.T) {
 			s.client = netip.AddrPortFrom(clientAddr.Addr(), tt.client)
 			s.server = netip.AddrPortFrom(serverAddr.Addr(), tt.server)
 			var flow parse.Flow
-			s.trk.emit = func(ch parse.Chunk) bool { flow = ch.Flow; return true }
+			s.trk.emit = func(ch *parse.Chunk) bool { flow = ch.Flow; return true }
 			s.run(tt.script + "; flush")
 			want := s.client
 			if tt.opener == "S" {
@@ -52,7 +52,7 @@ func TestTrackerTime(t *testing.T) {
 	s := newScript(t, Limits{})
 	start := s.now
 	var at []time.Duration
-	s.trk.emit = func(ch parse.Chunk) bool {
+	s.trk.emit = func(ch *parse.Chunk) bool {
 		at = append(at, time.Duration(ch.Time.UnixNano()-start))
 		return true
 	}
@@ -69,7 +69,7 @@ func TestTrackerTime(t *testing.T) {
 func TestTrackerVia(t *testing.T) {
 	names := map[uint32]string{7: "vlan 7", 8: "vlan 8"}
 	var got []string
-	trk := NewTracker(Limits{}, func(n uint32) string { return names[n] }, func(ch parse.Chunk) bool {
+	trk := NewTracker(Limits{}, func(n uint32) string { return names[n] }, func(ch *parse.Chunk) bool {
 		got = append(got, fmt.Sprintf("%d %s %s", ch.Conn, ch.Flow.Via, ch.Data))
 		return true
 	})
@@ -85,7 +85,7 @@ func TestTrackerVia(t *testing.T) {
 
 func TestTrackerStops(t *testing.T) {
 	calls := 0
-	trk := NewTracker(Limits{}, nil, func(parse.Chunk) bool { calls++; return false })
+	trk := NewTracker(Limits{}, nil, func(*parse.Chunk) bool { calls++; return false })
 	seg := &Segment{Tuple: tupleOf(clientAddr, serverAddr), Flags: FlagSYN, Seq: 100, Payload: []byte("x")}
 	if trk.Segment(1, seg) || trk.Segment(2, seg) || trk.Advance(3) || trk.Flush(parse.CaptureEnd) {
 		t.Error("true although the consumer stopped")

@@ -22,8 +22,8 @@ func FuzzTracker(f *testing.F) {
 			from parse.Side
 		}
 		next := make(map[place]byte)
-		trk := NewTracker(Limits{Flows: 4, FlowBytes: 4 * blockSize, TotalBytes: 10 * blockSize}, nil, func(ch parse.Chunk) bool {
-			if err := chk.check(ch); err != nil {
+		trk := NewTracker(Limits{Flows: 4, FlowBytes: 4 * blockSize, TotalBytes: 10 * blockSize}, nil, func(ch *parse.Chunk) bool {
+			if err := chk.check(*ch); err != nil {
 				t.Fatal(err)
 			}
 			p := place{ch.Conn, ch.From}
@@ -71,7 +71,7 @@ func FuzzSkip(f *testing.F) {
 		trk := NewTracker(Limits{Flows: 4, FlowBytes: 2 * blockSize, TotalBytes: 3 * blockSize}, nil, nil)
 		trk.Withhold(func(Tuple, bool) {})
 		n := 0
-		trk.Emit(func(ch parse.Chunk) bool {
+		trk.Emit(func(ch *parse.Chunk) bool {
 			if skipped[place{ch.Conn, ch.From}] && (len(ch.Data) > 0 || ch.Lost > 0) {
 				t.Fatalf("%+v was skipped", ch)
 			}

@@ -12,7 +12,7 @@ import (
 // recorder notes chunks as "conn data end".
 type recorder []string
 
-func (r *recorder) emit(ch parse.Chunk) bool {
+func (r *recorder) emit(ch *parse.Chunk) bool {
 	*r = append(*r, fmt.Sprintf("%d %s %v", ch.Conn, ch.Data, ch.End))
 	return true
 }
@@ -107,7 +107,7 @@ func TestTrackerBuffers(t *testing.T) {
 func TestTrackerHugeSegment(t *testing.T) {
 	for _, lost := range []uint32{0, 5} {
 		n, lostBytes := 0, 0
-		trk := NewTracker(Limits{FlowBytes: 4096, TotalBytes: 4096}, nil, func(ch parse.Chunk) bool {
+		trk := NewTracker(Limits{FlowBytes: 4096, TotalBytes: 4096}, nil, func(ch *parse.Chunk) bool {
 			n += len(ch.Data)
 			lostBytes += ch.Lost
 			return true
@@ -124,7 +124,7 @@ func TestTrackerHugeSegment(t *testing.T) {
 
 func TestTrackerIdle(t *testing.T) {
 	var ended []time.Time
-	trk := NewTracker(Limits{Idle: time.Minute}, nil, func(ch parse.Chunk) bool {
+	trk := NewTracker(Limits{Idle: time.Minute}, nil, func(ch *parse.Chunk) bool {
 		if ch.End == parse.Idle {
 			ended = append(ended, ch.Time)
 		}
@@ -144,7 +144,7 @@ func TestTrackerIdle(t *testing.T) {
 
 // Addresses and ports are remembered for a while after the end, but not for ever.
 func TestTrackerLinger(t *testing.T) {
-	trk := NewTracker(Limits{Linger: 10 * time.Second}, nil, func(parse.Chunk) bool { return true })
+	trk := NewTracker(Limits{Linger: 10 * time.Second}, nil, func(*parse.Chunk) bool { return true })
 	sec := int64(time.Second)
 	trk.Segment(1*sec, opening(0))
 	trk.Segment(1*sec, &Segment{Tuple: numbered(0), Seq: 101, Flags: FlagRST})

@@ -52,7 +52,7 @@ func TestTrackerOpening(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got [2]*parse.TCPSide
 			told := 0
-			trk := NewTracker(Limits{}, nil, func(ch parse.Chunk) bool {
+			trk := NewTracker(Limits{}, nil, func(ch *parse.Chunk) bool {
 				if ch.Opening != nil {
 					told++
 					side := *ch.Opening
@@ -94,7 +94,7 @@ func TestTrackerOpening(t *testing.T) {
 func TestTrackerOpenings(t *testing.T) {
 	const flows = maxFirsts + 100
 	told := 0
-	trk := NewTracker(Limits{}, nil, func(ch parse.Chunk) bool {
+	trk := NewTracker(Limits{}, nil, func(ch *parse.Chunk) bool {
 		if ch.Opening == nil {
 			return true
 		}

@@ -1,7 +1,5 @@
 package capture
 
-import "whoasked/parse"
-
 // segment takes a segment without RST and SYN.
 func (t *Tracker) segment(f *flow, d int, at int64, seg *Segment) {
 	a, b := &f.dirs[d], &f.dirs[1-d]
@@ -200,7 +198,7 @@ func (t *Tracker) advance(f *flow, d int, pc *piece) {
 			return // since its data was handed over
 		}
 		a.lose(pc.missing)
-		t.tell(f, d, pc.at, parse.Chunk{})
+		t.tell(f, d, pc.at, said{})
 	}
 }
 
@@ -218,7 +216,7 @@ func (t *Tracker) hand(f *flow, d int, at int64, seq uint32, data []byte) {
 	a.next += uint32(len(data))
 	a.set(delivered)
 	a.clear(waiting)
-	t.tell(f, d, at, parse.Chunk{Data: data})
+	t.tell(f, d, at, said{data: data})
 }
 
 // close takes note that the stream of end d ends at seq.

@@ -159,8 +159,8 @@ func (c *conversation) track(l Limits, gap time.Duration) (got [2][]bool, ends [
 			err = fmt.Errorf(format, args...)
 		}
 	}
-	trk := NewTracker(l, nil, func(ch parse.Chunk) bool {
-		if err := chk.check(ch); err != nil {
+	trk := NewTracker(l, nil, func(ch *parse.Chunk) bool {
+		if err := chk.check(*ch); err != nil {
 			fail("%w", err)
 		}
 		off[ch.From] += ch.Lost

@@ -45,11 +45,11 @@ type script struct {
 
 func newScript(t *testing.T, l Limits) *script {
 	s := &script{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano(), client: clientAddr, server: serverAddr}
-	s.trk = NewTracker(l, func(via uint32) string { return fmt.Sprint(via) }, func(ch parse.Chunk) bool {
-		if err := s.chk.check(ch); err != nil {
+	s.trk = NewTracker(l, func(via uint32) string { return fmt.Sprint(via) }, func(ch *parse.Chunk) bool {
+		if err := s.chk.check(*ch); err != nil {
 			t.Error(err)
 		}
-		s.got = append(s.got, s.print(ch))
+		s.got = append(s.got, s.print(*ch))
 		return true
 	})
 	return s

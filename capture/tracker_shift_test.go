@@ -16,7 +16,7 @@ func TestShift(t *testing.T) {
 		begin := s.now
 		var times []time.Duration
 		emit := s.trk.emit
-		s.trk.Emit(func(ch parse.Chunk) bool {
+		s.trk.Emit(func(ch *parse.Chunk) bool {
 			times = append(times, time.Duration(ch.Time.UnixNano()-begin))
 			return emit(ch)
 		})
@@ -43,8 +43,8 @@ func TestShift(t *testing.T) {
 func TestShiftSessions(t *testing.T) {
 	const hour = int64(time.Hour)
 	var got []parse.Chunk
-	trk := NewTracker(Limits{}, nil, func(ch parse.Chunk) bool {
-		got = append(got, ch)
+	trk := NewTracker(Limits{}, nil, func(ch *parse.Chunk) bool {
+		got = append(got, *ch)
 		return true
 	})
 	at := int64(1e18)

@@ -52,7 +52,7 @@ func TestSkip(t *testing.T) {
 func TestSkipInFullBuffers(t *testing.T) {
 	const blocks = 4
 	trk := NewTracker(Limits{FlowBytes: blocks * blockSize, TotalBytes: blocks * blockSize}, nil, nil)
-	trk.Emit(func(ch parse.Chunk) bool {
+	trk.Emit(func(ch *parse.Chunk) bool {
 		trk.Skip(ch.Conn, ch.From)
 		return true
 	})
@@ -126,7 +126,7 @@ func TestSkipProperties(t *testing.T) {
 		off, ends := [2]int{}, []parse.End(nil)
 		skipped := false
 		var trk *Tracker
-		trk = NewTracker(Limits{}, nil, func(ch parse.Chunk) bool {
+		trk = NewTracker(Limits{}, nil, func(ch *parse.Chunk) bool {
 			if ch.Lost > 0 || ch.Conflict > 0 {
 				t.Errorf("seed %d: %+v", seed, ch)
 			}

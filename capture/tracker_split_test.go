@@ -83,7 +83,7 @@ func TestSplit(t *testing.T) {
 func TestSplitTable(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var got int
-	trk := NewTracker(Limits{Flows: 300}, func(via uint32) string { return fmt.Sprint(via) }, func(ch parse.Chunk) bool {
+	trk := NewTracker(Limits{Flows: 300}, func(via uint32) string { return fmt.Sprint(via) }, func(ch *parse.Chunk) bool {
 		if len(ch.Data) > 0 {
 			got++
 			if there, back := CutVias(ch.Flow.Via); there == back || !strings.Contains(ch.Flow.Via, viaBeside) {

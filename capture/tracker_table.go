@@ -14,14 +14,29 @@ type key struct {
 }
 
 // keyOf returns the key of a tuple and which of its ends, 0 or 1, is the source.
-func keyOf(t *Tuple) (key, int) {
+func keyOf(t *Tuple) (k key, from int) {
+	from = k.set(t)
+	return k, from
+}
+
+// set makes k the key of a tuple and returns which of its ends is the source.
+func (k *key) set(t *Tuple) int {
 	s0, s1 := binary.BigEndian.Uint64(t.Src[:8]), binary.BigEndian.Uint64(t.Src[8:])
 	d0, d1 := binary.BigEndian.Uint64(t.Dst[:8]), binary.BigEndian.Uint64(t.Dst[8:])
 	sp, dp := uint32(t.SrcPort), uint32(t.DstPort)
+	k.via = t.Via
 	if s1 < d1 || s1 == d1 && (s0 < d0 || s0 == d0 && sp <= dp) {
-		return key{[2][2]uint64{{s0, s1}, {d0, d1}}, sp<<16 | dp, t.Via}, 0
+		k.ends[0][0], k.ends[0][1], k.ends[1][0], k.ends[1][1], k.ports = s0, s1, d0, d1, sp<<16|dp
+		return 0
 	}
-	return key{[2][2]uint64{{d0, d1}, {s0, s1}}, dp<<16 | sp, t.Via}, 1
+	k.ends[0][0], k.ends[0][1], k.ends[1][0], k.ends[1][1], k.ports = d0, d1, s0, s1, dp<<16|sp
+	return 1
+}
+
+// is compares word by word: what has just been stored so is slow to load otherwise.
+func (k *key) is(o *key) bool {
+	return k.ports == o.ports && k.via == o.via && k.ends[0][1] == o.ends[0][1] && k.ends[1][1] == o.ends[1][1] &&
+		k.ends[0][0] == o.ends[0][0] && k.ends[1][0] == o.ends[1][0]
 }
 
 // port returns the port of an end.
@@ -93,7 +108,7 @@ func fold(a, b uint64) uint64 {
 
 // find returns the flow of a key, or nil.
 func (t *table) find(k *key) *flow {
-	if t.last != nil && t.last.key == *k {
+	if t.last != nil && t.last.key.is(k) {
 		return t.last
 	}
 	h := t.hash(k)
@@ -106,7 +121,7 @@ func (t *table) find(k *key) *flow {
 		if s.hash != h {
 			continue
 		}
-		if f := t.at(s.id); f.key == *k || f.returns(k) {
+		if f := t.at(s.id); f.key.is(k) || f.returns(k) {
 			t.last = f
 			return f
 		}

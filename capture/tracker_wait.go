@@ -1,7 +1,5 @@
 package capture
 
-import "whoasked/parse"
-
 // review gives up what has been waited for long enough, and decides whether the
 // flow still has to wait for something.
 func (t *Tracker) review(f *flow, at int64) {
@@ -29,7 +27,7 @@ func (t *Tracker) review(f *flow, at int64) {
 		a := &f.dirs[d]
 		busy = busy || a.head != none || a.is(closing) || a.missing()
 		if a.lost > 0 {
-			t.tell(f, d, at, parse.Chunk{})
+			t.tell(f, d, at, said{})
 		}
 	}
 	t.wait(f, busy)

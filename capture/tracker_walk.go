@@ -224,7 +224,7 @@ func (t *Tracker) catchUp(f *flow, d int, at int64, seq, end uint32, last bool) 
 			t.walkTold(LeftOut{Src: tuple.SrcAddr(), From: a.next, To: s.Next})
 		}
 		a.jump(s.Next)
-		t.tell(f, d, at, parse.Chunk{Walked: int(n)})
+		t.tell(f, d, at, said{walked: int(n)})
 	}
 	if lapsed {
 		t.unwalk(f, d, w)

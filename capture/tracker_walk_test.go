@@ -56,7 +56,7 @@ func keeping(t *testing.T) (*script, *puppet, *WalkStand, Tuple) {
 	s.trk.Walk(p, nil)
 	emit := s.trk.emit
 	follow := true
-	s.trk.Emit(func(ch parse.Chunk) bool {
+	s.trk.Emit(func(ch *parse.Chunk) bool {
 		if follow && ch.From == parse.Accepter && len(ch.Data) > 0 {
 			s.trk.Follow(ch.Conn, ch.From, 10)
 		}
@@ -187,7 +187,7 @@ func FuzzFollow(f *testing.F) {
 		trk := NewTracker(Limits{Flows: 4, FlowBytes: 2 * blockSize, TotalBytes: 3 * blockSize}, nil, nil)
 		trk.Walk(p, nil)
 		n := 0
-		trk.Emit(func(ch parse.Chunk) bool {
+		trk.Emit(func(ch *parse.Chunk) bool {
 			n++
 			b := stands[n%len(stands)]
 			if len(ch.Data) > 0 {
@@ -222,7 +222,7 @@ func FuzzLeaveOut(f *testing.F) {
 		f.Add(c, uint16(7), uint16(900))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, from, n uint16) {
-		trk := NewTracker(Limits{Flows: 4, FlowBytes: 2 * blockSize, TotalBytes: 3 * blockSize}, nil, func(parse.Chunk) bool { return true })
+		trk := NewTracker(Limits{Flows: 4, FlowBytes: 2 * blockSize, TotalBytes: 3 * blockSize}, nil, func(*parse.Chunk) bool { return true })
 		var seg Segment
 		at := int64(1e18)
 		for ; len(in) >= 8; in = in[8:] {

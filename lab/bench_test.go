@@ -76,7 +76,7 @@ func judgeAll(tb testing.TB, path string) (tls, asked int) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		conn, _ := conns.Feed(&ch)
+		conn, _ := conns.Feed(ch)
 		h := conn.Handshake()
 		if ch.End == parse.Open || !h.TLS {
 			continue

@@ -124,7 +124,7 @@ func judgeConnections(t *testing.T, pcap string) []*attribute.Connection {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, _ := open.Feed(&ch)
+		conn, _ := open.Feed(ch)
 		if h := conn.Handshake(); ch.End != parse.Open && h.TLS {
 			c := &attribute.Connection{ID: uint64(len(conns) + 1), Capture: pcap, Handshake: h, Verdict: attribute.Judge(h)}
 			c.Client, c.Server = h.Ends()

@@ -37,7 +37,7 @@ func judgeAll(t *testing.T, pcap string, keys *parse.Keys) map[connKey]judged {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, _ := open.Feed(&ch)
+		c, _ := open.Feed(ch)
 		if ch.End != parse.Open {
 			done = append(done, c.Handshake())
 			for in := c.Handshake().Inner; in != nil && in.TLS; in = in.Inner {

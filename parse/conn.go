@@ -33,7 +33,9 @@ func (c *Conn) Opaque(s Side) bool { return c.dirs[s].mode == opaque }
 // Feed takes the next chunk and returns the facts it completed, in order. The
 // slice is valid until the next call for any connection of the Parser; what it
 // points to may be kept.
-func (c *Conn) Feed(ch Chunk) []Event {
+func (c *Conn) Feed(ch Chunk) []Event { return c.feed(&ch) }
+
+func (c *Conn) feed(ch *Chunk) []Event {
 	c.p.events = c.p.events[:0]
 	h := c.h
 	if h.Start.IsZero() {
@@ -67,7 +69,7 @@ func (c *Conn) Feed(ch Chunk) []Event {
 	if len(ch.Data) > 0 {
 		side.Bytes += int64(len(ch.Data))
 		if ch.Flow.Proto.Datagrams() {
-			c.datagram(&ch)
+			c.datagram(ch)
 		} else {
 			d.feed(ch.Data)
 		}
@@ -76,7 +78,7 @@ func (c *Conn) Feed(ch Chunk) []Event {
 		d.finish()
 		c.emit(Event{Kind: EventFin, From: ch.From})
 		if ch.End == Open {
-			c.endInner(&ch)
+			c.endInner(ch)
 		}
 	}
 	if ch.End != Open {
@@ -84,7 +86,7 @@ func (c *Conn) Feed(ch Chunk) []Event {
 		for s := range c.dirs {
 			c.dirs[s].finish()
 		}
-		c.endInner(&ch)
+		c.endInner(ch)
 		c.emit(Event{Kind: EventEnd, From: ch.From, End: ch.End})
 	}
 	return c.p.events

@@ -25,5 +25,5 @@ func (cs *Conns) Feed(ch *Chunk) (*Conn, []Event) {
 	if ch.End != Open {
 		cs.open[ch.Conn] = nil
 	}
-	return c, c.Feed(*ch)
+	return c, c.feed(ch)
 }

@@ -67,12 +67,12 @@ func (s *Source) Progress() (read, size int64) { return s.reader.Progress() }
 // Chunks implements [capture.Source]. It can be called once. An error is an
 // *[Error] or ctx's, comes at most once, and only the last chunks of the
 // connections still open follow it.
-func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
-	return func(yield func(parse.Chunk, error) bool) {
+func (s *Source) Chunks(ctx context.Context) iter.Seq2[*parse.Chunk, error] {
+	return func(yield func(*parse.Chunk, error) bool) {
 		defer s.reader.Close()
 		defer context.AfterFunc(ctx, s.reader.Close)() // wakes a Next that waits
 		s.lock()
-		s.tracker = capture.NewTracker(s.limits, s.decoder.ViaName, func(c parse.Chunk) bool { return yield(c, nil) })
+		s.tracker = capture.NewTracker(s.limits, s.decoder.ViaName, func(c *parse.Chunk) bool { return yield(c, nil) })
 		s.unlock()
 		err := s.run()
 		if err == nil {
@@ -81,7 +81,7 @@ func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		if err != io.EOF && !yield(parse.Chunk{}, err) {
+		if err != io.EOF && !yield(nil, err) {
 			return
 		}
 		s.lock()

@@ -44,9 +44,9 @@ func TestClockSet(t *testing.T) {
 		}
 		s.clock.set()
 		var got []parse.Chunk
-		s.tracker = capture.NewTracker(capture.Limits{}, nil, func(ch parse.Chunk) bool {
+		s.tracker = capture.NewTracker(capture.Limits{}, nil, func(ch *parse.Chunk) bool {
 			ch.Data = append([]byte(nil), ch.Data...)
-			got = append(got, ch)
+			got = append(got, *ch)
 			return true
 		})
 		packet := func(at int64, flags byte, seq, ack uint32, payload string, back bool) {

@@ -142,13 +142,13 @@ func (s *Source) close() {
 
 // Chunks implements [capture.Source]. It can be called once, and ends with ctx
 // or an error; then come the last chunks of connections still open.
-func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
-	return func(yield func(parse.Chunk, error) bool) {
+func (s *Source) Chunks(ctx context.Context) iter.Seq2[*parse.Chunk, error] {
+	return func(yield func(*parse.Chunk, error) bool) {
 		defer s.close()
 		defer s.count()
 		wake := s.wake
 		defer context.AfterFunc(ctx, func() { _, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })()
-		s.tracker.Emit(func(c parse.Chunk) bool { return yield(c, nil) })
+		s.tracker.Emit(func(c *parse.Chunk) bool { return yield(c, nil) })
 		err := s.run(ctx)
 		if err == errStopped {
 			return
@@ -156,7 +156,7 @@ func (s *Source) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		if yield(parse.Chunk{}, err) {
+		if yield(nil, err) {
 			s.tracker.Flush(parse.CaptureEnd)
 		}
 	}

@@ -20,8 +20,8 @@ func Open(Options) (*Source, error) {
 }
 
 // Chunks yields nothing.
-func (*Source) Chunks(context.Context) iter.Seq2[parse.Chunk, error] {
-	return func(func(parse.Chunk, error) bool) {}
+func (*Source) Chunks(context.Context) iter.Seq2[*parse.Chunk, error] {
+	return func(func(*parse.Chunk, error) bool) {}
 }
 
 // Extended is false.

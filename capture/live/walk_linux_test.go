@@ -32,14 +32,14 @@ type reader struct {
 
 func newReader(w capture.Walker) *reader {
 	r := &reader{conns: map[int]*parse.Conn{}, parser: parse.NewParser(parse.Options{}), now: 1e18}
-	r.tracker = capture.NewTracker(capture.Limits{}, nil, func(ch parse.Chunk) bool {
+	r.tracker = capture.NewTracker(capture.Limits{}, nil, func(ch *parse.Chunk) bool {
 		c := r.conns[ch.Conn]
 		if c == nil {
 			c = r.parser.NewConn()
 			r.conns[ch.Conn] = c
 		}
 		r.handed += len(ch.Data)
-		c.Feed(ch)
+		c.Feed(*ch)
 		h := c.Handshake()
 		if ch.End != parse.Open {
 			r.out = append(r.out, judged{attribute.Judge(h), h.Sides[0].Hidden + h.Sides[1].Hidden + h.Sides[0].Desync + h.Sides[1].Desync})

@@ -83,8 +83,8 @@ const gather = 2 * time.Millisecond
 // Chunks accepts and forwards until ctx is done, then accepts no more and goes
 // on until the connections have ended, at most Limits.Drain. Its errors are
 // [*Trouble].
-func (r *Relay) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
-	return func(yield func(parse.Chunk, error) bool) {
+func (r *Relay) Chunks(ctx context.Context) iter.Seq2[*parse.Chunk, error] {
+	return func(yield func(*parse.Chunk, error) bool) {
 		work, abort := context.WithCancel(context.WithoutCancel(ctx))
 		defer abort()
 		gone := r.start(ctx, work, abort)
@@ -117,11 +117,12 @@ func (r *Relay) Chunks(ctx context.Context) iter.Seq2[parse.Chunk, error] {
 }
 
 // hand yields what a batch holds.
-func (r *Relay) hand(b *batch, yield func(parse.Chunk, error) bool) bool {
+func (r *Relay) hand(b *batch, yield func(*parse.Chunk, error) bool) bool {
+	var ch parse.Chunk
 	for i := range b.items {
 		it := &b.items[i]
 		if it.trouble != nil {
-			if !yield(parse.Chunk{}, it.trouble) {
+			if !yield(nil, it.trouble) {
 				return false
 			}
 			continue
@@ -130,10 +131,11 @@ func (r *Relay) hand(b *batch, yield func(parse.Chunk, error) bool) bool {
 			r.opts.Inspect.Keys(b.data[it.off : it.off+it.n])
 			continue
 		}
-		ok := yield(parse.Chunk{
+		ch = parse.Chunk{
 			Conn: it.s.number, Flow: it.s.flow, From: it.from, Time: it.at,
 			Lost: it.lost, Skipped: it.skipped, Data: b.data[it.off : it.off+it.n], Fin: it.fin, End: it.end,
-		}, nil)
+		}
+		ok := yield(&ch, nil)
 		if it.end != parse.Open {
 			r.tap.release(it.s)
 		}

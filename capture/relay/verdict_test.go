@@ -88,7 +88,7 @@ func judgeKeyed(t *testing.T, way Way, o Options, keys *parse.Keys) *judged {
 				continue
 			}
 			r.mu.Lock()
-			c, _ := conns.Feed(&ch)
+			c, _ := conns.Feed(ch)
 			r.mu.Unlock()
 			r.skipped.Add(int64(ch.Skipped))
 			if !c.Bodies() {

@@ -28,8 +28,9 @@ func dropsOf(t *testing.T, name string) (chunks []parse.Chunk) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ch.Data = slices.Clone(ch.Data)
-		chunks = append(chunks, ch)
+		kept := *ch
+		kept.Data = slices.Clone(ch.Data)
+		chunks = append(chunks, kept)
 	}
 	return chunks
 }

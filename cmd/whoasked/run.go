@@ -191,7 +191,7 @@ func (l *line) parse(ctx context.Context, src capture.Source, ended *handover, b
 			failed(err)
 			continue
 		}
-		conn, events := conns.Feed(&ch)
+		conn, events := conns.Feed(ch)
 		if ch.End == parse.Open {
 			settle.look(ch.Conn, conn, len(events) > 0)
 			continue

@@ -22,10 +22,10 @@ type item struct {
 	err   error
 }
 
-func (l list) Chunks(context.Context) iter.Seq2[parse.Chunk, error] {
-	return func(yield func(parse.Chunk, error) bool) {
-		for _, i := range l {
-			if !yield(i.chunk, i.err) {
+func (l list) Chunks(context.Context) iter.Seq2[*parse.Chunk, error] {
+	return func(yield func(*parse.Chunk, error) bool) {
+		for i := range l {
+			if !yield(&l[i].chunk, l[i].err) {
 				return
 			}
 		}

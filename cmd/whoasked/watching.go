@@ -81,7 +81,7 @@ func (w *watching) read(ctx context.Context, src capture.Source, failed func(err
 			continue
 		}
 		w.mu.Lock()
-		w.chunk(&ch)
+		w.chunk(ch)
 		err := w.broken
 		w.mu.Unlock()
 		if err != nil {

@@ -75,7 +75,7 @@ func readLine(ctx context.Context, path string, join bool) (judged int, left int
 		if err != nil {
 			return 0, 0, err
 		}
-		conn, _ := conns.Feed(&ch)
+		conn, _ := conns.Feed(ch)
 		if ch.End == parse.Open {
 			continue
 		}

@@ -63,8 +63,8 @@ func follow(pkts []packet, keys *parse.Keys, look func(*parse.Handshake)) []conn
 	conns := parse.NewParser(parse.Options{Keys: keys}).NewConns()
 	var out []connection
 	dec := capture.NewDecoder()
-	tracker := capture.NewTracker(capture.Limits{}, dec.ViaName, func(ch parse.Chunk) bool {
-		c, _ := conns.Feed(&ch)
+	tracker := capture.NewTracker(capture.Limits{}, dec.ViaName, func(ch *parse.Chunk) bool {
+		c, _ := conns.Feed(ch)
 		h := c.Handshake()
 		look(h)
 		if ch.End != parse.Open && h.TLS {

@@ -40,7 +40,7 @@ func deciding(path string) (map[string]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, _ := conns.Feed(&ch)
+		c, _ := conns.Feed(ch)
 		h := c.Handshake()
 		client, _ := h.Ends()
 		if _, known := at[client.String()]; !known && h.TLS && attribute.Decided(h) {
