@@ -265,6 +265,22 @@ func (tt *judgeCase) judge(h *parse.Handshake, rules []rule) Verdict {
 	return judge(v, rules)
 }
 
+// TestRequiredServedInRound has what the server sent be in a round: the record behind
+// it that is as long as an alert is a goodbye then, and no refusal.
+func TestRequiredServedInRound(t *testing.T) {
+	h := script(t, "C:hello+pha S:hello13 "+flight1+" C:23/25 C:23/53 S:23/19 S:fin")
+	if got := Judge(h).Required; got != Yes {
+		t.Errorf("nothing served: required %v, want yes", got)
+	}
+	goodbye := h.Tape.Records[len(h.Tape.Records)-1]
+	served := goodbye
+	served.Len = 1203
+	h.Rounds = []parse.Round{{Kind: parse.PostHandshake, Tape: parse.Tape{Records: []parse.Record{served}}}}
+	if got := Judge(h).Required; got != Unknown {
+		t.Errorf("served in a round: required %v, want unknown", got)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	for _, tt := range judgeCases {
 		t.Run(tt.name, func(t *testing.T) {

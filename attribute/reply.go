@@ -134,7 +134,7 @@ func (v *view) required(r Reply, at time.Duration) Answer {
 	}
 	// In TLS 1.3 a close_notify is as long as any alert.
 	until := at + refusedWithin + 4*v.Opening.Reply()
-	served, refused, leaving := 0, false, false
+	served, refused, leaving := v.servedInRounds(at), false, false
 	for _, rec := range v.Tape.Records {
 		if rec.At < at {
 			continue
@@ -169,6 +169,20 @@ func (v *view) required(r Reply, at time.Duration) Answer {
 		return No
 	}
 	return Unknown
+}
+
+// servedInRounds counts the bytes that a server sent behind a time in rounds of
+// TLS 1.3: while one is open, the first tape does not hold them.
+func (v *view) servedInRounds(at time.Duration) int {
+	n := 0
+	for _, round := range v.Rounds {
+		for _, rec := range round.Tape.Records {
+			if round.Kind == parse.PostHandshake && rec.From == v.server && rec.At >= at && !(v.tls13 && v.isAlert13(rec)) {
+				n += int(rec.Len)
+			}
+		}
+	}
+	return n
 }
 
 // unused reports whether a connection on which the client answered with an empty
