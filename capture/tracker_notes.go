@@ -67,7 +67,7 @@ func (t *Tracker) Notes() []Note {
 		},
 		{
 			Kind: "duplicates", Count: s.Duplicates,
-			Text: Plural(s.Duplicates, "segment", "segments") + " came again as it was; each was used once",
+			Text: Plural(s.Duplicates, "segment came again as it was, and was", "segments came again as they were, and each was") + " used once",
 			Hint: "the mirror port copies both directions of a port, two interfaces on the way were captured, or the sender repeated it; it does no harm",
 		},
 		{
