@@ -84,7 +84,7 @@ var rules = []rule{
 // The first handshake and what came later on the connection are weighed apart:
 // a request in either is a yes. A no stands for the whole connection as far as
 // it was captured.
-func Judge(h *parse.Handshake) Verdict { return judge(newView(h), rules) }
+func Judge(h *parse.Handshake) Verdict { return new(Bench).Judge(h) }
 
 // Bench judges many connections, one after the other, in the same memory. The
 // zero value is ready.
@@ -94,8 +94,12 @@ type Bench struct{ view view }
 func (b *Bench) Judge(h *parse.Handshake) Verdict { return judge(b.view.look(h), rules) }
 
 func judge(v *view, rules []rule) Verdict {
+	return judgeBehind(v, rules, weigh(v, rules, InHandshake))
+}
+
+// judgeBehind is judge where the first handshake was weighed already.
+func judgeBehind(v *view, rules []rule, first opinion) Verdict {
 	h := v.Handshake
-	first := weigh(v, rules, InHandshake)
 	later := weigh(v, rules, InRenegotiation)
 	if len(later.evidence) == 0 && later.reason == "" {
 		later = weigh(v, rules, AfterHandshake)

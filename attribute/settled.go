@@ -7,18 +7,42 @@ import "whoasked/parse"
 // connection goes on. What comes later may add to it: a request in a
 // renegotiation or after the handshake, or whether the server went on without a
 // certificate. A connection whose answer is unknown is decided only by its end.
-func Decided(h *parse.Handshake) bool {
-	if h.End != parse.Open {
-		return true
-	}
+func Decided(h *parse.Handshake) bool { return h.End != parse.Open || new(Bench).Look(h).Decided }
+
+// Progress is what can be said of a connection while it goes on.
+type Progress struct {
+	// Decided and Settled are what the functions of these names report, Verdict is
+	// that of [Judge], the zero value unless Decided.
+	Decided, Settled bool
+	Verdict          Verdict
+	// DataAside: what TLS carries for an application, alerts among it, and the end of
+	// a direction change nothing of this, as long as nothing else comes.
+	DataAside bool
+}
+
+// Look tells how far a connection has come that goes on.
+func (b *Bench) Look(h *parse.Handshake) (p Progress) {
 	if !h.ClientKnown || h.ServerHello == nil {
-		return false
+		return p
 	}
-	v := newView(h)
+	v := b.view.look(h)
 	if !v.replied() {
-		return false
+		return p
 	}
-	return weigh(v, rules, InHandshake).answer != Unknown
+	first := weigh(v, rules, InHandshake)
+	if first.answer == Unknown {
+		return p
+	}
+	p.Decided, p.Settled, p.Verdict = true, v.settled(first.answer), judgeBehind(v, rules, first)
+	p.DataAside = !p.Settled && p.Verdict.Asked == No && v.dataAside()
+	return p
+}
+
+// dataAside reports whether the rules look at no application data of a connection
+// that was not asked so far: one of TLS ≤ 1.2 behind its first handshake, which
+// was not renegotiated yet.
+func (v *view) dataAside() bool {
+	return !v.tls13 && v.firstOver() && len(v.Rounds) == 0 && !v.Unsealing && !v.DTLS && v.ServerHello.ALPN != "h2"
 }
 
 // replied reports whether the client has answered the server's flight, whole, or
@@ -77,6 +101,16 @@ func Settled(h *parse.Handshake) bool {
 	if h.End != parse.Open {
 		return true
 	}
+	if !settleable(h) {
+		return false
+	}
+	v := newView(h)
+	return v.settled(weigh(v, rules, InHandshake).answer)
+}
+
+// settleable reports whether what was captured of a connection, which goes on, is
+// enough for it to be settled.
+func settleable(h *parse.Handshake) bool {
 	if !h.ClientKnown || h.ClientHello == nil || h.ServerHello == nil || h.Midstream || h.Unsealing || h.Flow.Proto.Datagrams() {
 		return false
 	}
@@ -85,12 +119,16 @@ func Settled(h *parse.Handshake) bool {
 			return false
 		}
 	}
-	v := newView(h)
-	if !v.firstOver() {
+	return true
+}
+
+// settled is [Settled] of a connection that goes on, first being the answer for its
+// first handshake.
+func (v *view) settled(first Answer) bool {
+	if !settleable(v.Handshake) || !v.firstOver() {
 		return false
 	}
-	first := weigh(v, rules, InHandshake)
-	switch first.answer {
+	switch first {
 	case Yes:
 		return v.replySettled()
 	case No:

@@ -2,6 +2,8 @@
 
 package service
 
+import "time"
+
 // Drop gives up what is not needed any more. This system offers nothing for it.
 func Drop(Options) Outcome {
 	return Outcome{}
@@ -12,3 +14,6 @@ func Own(_, _ string) error { return nil }
 
 // OwnFile does nothing.
 func OwnFile(_, _ string) {}
+
+// LateTimers does nothing.
+func LateTimers(time.Duration) {}

@@ -40,6 +40,9 @@ type Options struct {
 	// Tap sees every packet with a segment or datagram, before its chunks come,
 	// on the goroutine that yields them; nil for nobody.
 	Tap func(*Packet, *capture.Segment)
+	// Pause is called from time to time when no chunk is held: behind each block of
+	// packets, and before there is nothing to do for a while; nil for not.
+	Pause func()
 	// LeftOut is told of bulk of a connection that the kernel has kept in front of the
 	// packet that Tap saw last; nil for nobody.
 	LeftOut func(*capture.Tuple, capture.LeftOut)
@@ -69,6 +72,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = func(string, string) {}
+	}
+	if o.Pause == nil {
+		o.Pause = func() {}
 	}
 	return o
 }

@@ -222,11 +222,13 @@ func (s *Source) run(ctx context.Context) error {
 			if !first.read(use) {
 				return errStopped
 			}
+			s.opts.Pause()
 			continue
 		}
 		if !s.quiet() {
 			return errStopped
 		}
+		s.opts.Pause()
 		if err := s.wait(); err != nil {
 			return err
 		}

@@ -101,6 +101,7 @@ func (w *watching) confirmed(a *attribute.Asker, c *attribute.Confirmation) {
 		w.write(w.out.Note(n))
 	}
 	w.flush()
+	w.send()
 }
 
 func (l *confirmLive) notes() []capture.Note {

@@ -22,6 +22,7 @@ func (r *watchRun) reload() {
 	service.Reloading()
 	defer service.Ready()
 	if r.file != nil {
+		r.watching.pause() // what was told until now is of the old file
 		if err := r.file.open(); err != nil {
 			r.terminal.fail(fmt.Errorf("the output is not begun anew: %w", err))
 		}

@@ -66,6 +66,7 @@ func newWatch(t *terminal) *cobra.Command {
 			}
 			// What lives is small, so that little garbage would lie anyway.
 			collectAt(100)
+			service.LateTimers(timerSlack)
 			run := newRun(cmd, loaded, t)
 			return run.run(cmd.Context(), len(args) == 1)
 		},
@@ -75,6 +76,10 @@ func newWatch(t *terminal) *cobra.Command {
 	return cmd
 }
 
+// timerSlack is how late a timer may be. Packets are waited for without one, up to
+// the retiring of blocks, which the kernel does by its own clock.
+const timerSlack = 2 * time.Millisecond
+
 // watchRun is one run of watch.
 type watchRun struct {
 	config   *config.Config
@@ -82,6 +87,7 @@ type watchRun struct {
 	watching *watching
 	log      *collapsed      // nil in other formats
 	flush    func() error    // likewise
+	batched  *batched        // nil unless the source tells when to flush it
 	file     *rotated        // nil for standard output
 	metrics  *metrics.Server // nil for none
 	notes    func() []capture.Note
@@ -108,6 +114,9 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 	name := stdinName
 	if !stdin {
 		name = interfacesName(r.config.Watch.Interfaces)
+	}
+	if !stdin {
+		r.batched = &batched{}
 	}
 	closeOut, err := r.open(name)
 	if err != nil {
@@ -178,7 +187,7 @@ func (r *watchRun) open(name string) (done func(), err error) {
 	keys.last()
 	hintKeyLog(r.config, r.terminal)
 	r.watching = newWatching(name, parse.NewParser(parse.Options{Fingerprints: r.config.Format == "json", Keys: keys.keys}), w)
-	r.watching.keys, r.watching.flushed = keys, r.flush
+	r.watching.keys, r.watching.flushed, r.watching.batched = keys, r.flush, r.batched
 	r.watching.hops, r.watching.keep = r.config.Hops, newFilter(r.config)
 	r.watching.confirm = newConfirmer(r.config).live(r.watching.confirmed)
 	return done, nil
@@ -222,7 +231,8 @@ func (r *watchRun) liveOptions() live.Options {
 		Interfaces: c.Interfaces, Promiscuous: c.Promiscuous,
 		Ring: int(c.Ring), SnapLength: int(c.SnapLength), PlainFilter: c.PlainFilter,
 		Narrow: narrow(c), Limits: limits(r.config),
-		Log: func(_, text string) { r.terminal.note(text) },
+		Log:   func(_, text string) { r.terminal.note(text) },
+		Pause: r.watching.pause,
 	}
 	if k := r.watching.files; k != nil {
 		o.Tap = func(p *live.Packet, seg *capture.Segment) { k.Packet(p.Time, p.Link, p.WireLen, p.Data, seg) }
@@ -306,6 +316,7 @@ func (r *watchRun) repeats() {
 	r.watching.mu.Lock()
 	defer r.watching.mu.Unlock()
 	r.watching.write(r.log.due(false))
+	r.watching.send()
 }
 
 // output opens where answers go: standard output, or a file that is begun anew
@@ -323,6 +334,10 @@ func (r *watchRun) output() (out io.Writer, done func(), err error) {
 // writer makes the report.
 func (r *watchRun) writer(out io.Writer) (report.Writer, error) {
 	c := r.config
+	f, isFile := out.(*os.File)
+	if r.batched != nil {
+		r.batched.to, out = out, r.batched
+	}
 	switch c.Format {
 	case "json":
 		j := report.NewJSON(out)
@@ -334,7 +349,7 @@ func (r *watchRun) writer(out io.Writer) (report.Writer, error) {
 			return nil, err
 		}
 		o := report.LogOptions{Level: level}
-		if f, ok := out.(*os.File); ok {
+		if isFile {
 			o.Console, o.Color = isTerminal(f), !c.NoColor && colors(f)
 		}
 		log := report.NewLog(out, o)

@@ -28,6 +28,7 @@ type watching struct {
 	out     report.Writer
 	// flushed empties the buffer of out; nil if it has none.
 	flushed func() error
+	batched *batched                                  // what it goes to; nil for what holds nothing back
 	skip    func(conn int, from parse.Side)           // nil for a source that cannot
 	follow  func(conn int, from parse.Side, rest int) // likewise
 	headers func(conn int)                            // record headers will do; nil for a source that does not care
@@ -62,6 +63,7 @@ type watched struct {
 	left    bool               // out, by the filter
 	skipped [2]bool
 	settled bool
+	aside   bool      // application data changes nothing
 	headers bool      // nothing else is looked at
 	records int       // on the tapes when last looked at
 	hoped   bool      // that keys would open more, when it was last fed
@@ -129,7 +131,7 @@ func (w *watching) chunk(ch *parse.Chunk) {
 	if c.hoped = h.Unsealing; givenUp {
 		c.records = -1
 	}
-	if !c.settled && (givenUp || tells(events)) {
+	if !c.settled && (givenUp || tells(events, c.aside)) {
 		w.look(c)
 	}
 	if !h.TLS || h.Midstream {
@@ -146,11 +148,20 @@ func (w *watching) chunk(ch *parse.Chunk) {
 // source is told where its records begin: most connections carry less.
 const minFollow = 64 << 10
 
-// tells reports whether events may change an answer.
-func tells(events []parse.Event) bool {
+// tells reports whether events may change an answer; aside, what
+// [attribute.Progress.DataAside] is about does not.
+func tells(events []parse.Event, aside bool) bool {
 	for i := range events {
-		switch events[i].Kind {
+		switch e := &events[i]; e.Kind {
 		case parse.EventConflict, parse.EventPreamble, parse.EventMalformed:
+		case parse.EventFin:
+			if !aside {
+				return true
+			}
+		case parse.EventRecord:
+			if t := e.Record.Type; !aside || t != parse.ApplicationData && t != parse.AlertRecord {
+				return true
+			}
 		default:
 			return true
 		}
@@ -172,15 +183,16 @@ func (w *watching) look(c *watched) {
 		return // bulk
 	}
 	c.records = n
-	if !attribute.Decided(h) {
+	now := w.bench.Look(h)
+	if c.aside = now.DataAside; !now.Decided {
 		if c.told == nil {
 			w.waiting[c] = struct{}{}
 		}
 		return
 	}
 	delete(w.waiting, c)
-	w.answer(c, h)
-	if c.settled = attribute.Settled(h); c.settled {
+	w.answer(c, h, now.Verdict)
+	if c.settled = now.Settled; c.settled {
 		if w.files != nil {
 			w.files.Settled(h)
 		}
@@ -221,13 +233,13 @@ func (w *watching) end(c *watched) (kept bool) {
 		w.told.tls++
 		w.tally.keyed(h)
 		if !c.settled { // else the end changes nothing
-			w.answer(c, h)
+			w.answer(c, h, w.bench.Judge(h))
 			kept = w.hangs(h)
 		}
 		for in := h.Inner; in != nil && in.TLS; in = in.Inner {
 			c = &watched{inside: c.id}
 			w.tally.keyed(in)
-			w.answer(c, in)
+			w.answer(c, in, w.bench.Judge(in))
 		}
 	case h.QUIC != nil:
 		w.tally.quic++
@@ -253,12 +265,11 @@ func (w *watching) held(c *watched, v *attribute.Verdict) bool {
 	return w.now().Sub(c.since) < silence
 }
 
-// answer judges a connection and tells what is new.
-func (w *watching) answer(c *watched, h *parse.Handshake) {
+// answer tells what is new in the verdict about a connection.
+func (w *watching) answer(c *watched, h *parse.Handshake, v attribute.Verdict) {
 	if c.left = c.left || w.confirm != nil && w.confirm.made(h); c.left {
 		return
 	}
-	v := w.bench.Judge(h)
 	if c.told != nil && same(c.told, &v) || v.Asked == attribute.Unknown && h.End == parse.Open {
 		return // what is unknown yet, as in the middle of a renegotiation, may still be told
 	}
@@ -332,6 +343,16 @@ func (t *tally) add(a attribute.Answer, n int64) {
 		t.unknown += n
 	}
 }
+
+// pause is called when nothing more is known to come at once.
+func (w *watching) pause() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.send()
+}
+
+// send has what was told go out.
+func (w *watching) send() { w.write(w.batched.flush()) }
 
 func (w *watching) write(err error) {
 	if w.broken == nil {

@@ -28,7 +28,8 @@ func (w *watching) tick() {
 			w.silent(c, now)
 		} else if now.Sub(c.since) >= silence {
 			delete(w.waiting, c)
-			w.answer(c, c.conn.Handshake())
+			h := c.conn.Handshake()
+			w.answer(c, h, w.bench.Judge(h))
 		}
 	}
 	w.settle(now)
@@ -39,6 +40,7 @@ func (w *watching) tick() {
 		w.write(w.out.Prompt(&p))
 		w.flush()
 	}
+	w.send()
 }
 
 // flush lets a reader see what was told.
@@ -65,7 +67,7 @@ func (w *watching) silent(c *watched, now time.Time) {
 	h.Last = now
 	if v := w.bench.Judge(&h); v.Asked == attribute.Yes && v.Reply == attribute.ReplyStalled {
 		delete(w.waiting, c)
-		w.answer(c, &h)
+		w.answer(c, &h, v)
 	}
 }
 
@@ -80,6 +82,7 @@ func (w *watching) summary(notes []capture.Note) {
 	}
 	w.notes(notes)
 	w.flush()
+	w.send()
 }
 
 // finish tells what is left when nothing more comes.
@@ -98,6 +101,7 @@ func (w *watching) finish(notes []capture.Note) error {
 	}
 	w.notes(notes)
 	w.write(w.out.Close())
+	w.send()
 	return w.broken
 }
 

@@ -15,14 +15,25 @@ import (
 // decided, before they ended. It fails where a verdict differs in any field from
 // what it was when the connection was first found to be settled, and where the
 // answer differs from that of the connection when it was first found to be
-// decided, unless a request came later.
+// decided, unless a request came later. Where application data is said to change
+// nothing, it must not have done so.
 func early(t *testing.T, what string, pkts []packet, keys *parse.Keys) (settled, decided, all int) {
 	t.Helper()
 	atSettled := make(map[*parse.Handshake]attribute.Verdict)
 	atDecided := make(map[*parse.Handshake]attribute.Verdict)
+	aside := make(map[*parse.Handshake]standing)
+	var bench attribute.Bench
 	conns := follow(pkts, keys, func(h *parse.Handshake) {
 		if h.End != parse.Open || !h.TLS {
 			return
+		}
+		now := standing{bench.Look(h), besideData(h)}
+		if was := aside[h]; was.DataAside && was.facts == now.facts && !reflect.DeepEqual(was, now) {
+			t.Errorf("%s: %v: application data made of\n%+v\n%+v", what, h.Flow.Addrs, was, now)
+		}
+		aside[h] = now
+		if now.Decided != attribute.Decided(h) || now.Settled != attribute.Settled(h) {
+			t.Errorf("%s: %v: %+v, otherwise decided %v, settled %v", what, h.Flow.Addrs, now, attribute.Decided(h), attribute.Settled(h))
 		}
 		if _, known := atDecided[h]; !known && attribute.Decided(h) {
 			atDecided[h] = attribute.Judge(h)
@@ -54,6 +65,36 @@ func early(t *testing.T, what string, pkts []packet, keys *parse.Keys) (settled,
 		}
 	}
 	return settled, decided, len(conns)
+}
+
+// standing is how far a connection has come, and on what facts beside application
+// data.
+type standing struct {
+	attribute.Progress
+	facts facts
+}
+
+// facts count what is not application data.
+type facts struct {
+	messages, alerts, rounds, records int
+	lost                              int64
+	hidden                            int
+	keys                              parse.KeyState
+	tunnel                            string
+}
+
+func besideData(h *parse.Handshake) facts {
+	f := facts{messages: len(h.Messages), alerts: len(h.Alerts), rounds: len(h.Rounds), keys: h.Keys, tunnel: h.Tunnel}
+	for s := range h.Sides {
+		f.lost += h.Sides[s].Lost
+		f.hidden += h.Sides[s].Hidden + h.Sides[s].Desync
+	}
+	for _, r := range h.Tape.Records {
+		if r.Type != parse.ApplicationData && r.Type != parse.AlertRecord {
+			f.records++
+		}
+	}
+	return f
 }
 
 // TestSettledGenerated: crypto/tls at both ends, of which every connection has
