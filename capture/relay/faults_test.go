@@ -174,7 +174,7 @@ func TestStalledTap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(Options{Entries: []Entry{{l, fixedTo(t, to)}}, Limits: Limits{Tap: 64 << 10}})
+	r := New(Options{Entries: []Entry{{Listener: l, Way: fixedTo(t, to)}}, Limits: Limits{Tap: 64 << 10}})
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	resume := make(chan struct{})

@@ -15,7 +15,11 @@ func Fixed(hostPort string) (Way, error) {
 		return Way{}, err
 	}
 	t.Chosen = true
-	return Way{Name: "fixed", Target: func(context.Context, *client) (Target, error) { return t, nil }}, nil
+	w := Way{Name: "fixed", Target: func(context.Context, *client) (Target, error) { return t, nil }}
+	if t.Addr.IsValid() {
+		w.of = func(int, netip.AddrPort) (Target, error) { return t, nil }
+	}
+	return w, nil
 }
 
 // parseTarget reads HOST:PORT or IP:PORT.

@@ -47,7 +47,7 @@ func start(t testing.TB, way Way, o Options) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Entries = append([]Entry{{l, way}}, o.Entries...)
+	o.Entries = append([]Entry{{Listener: l, Way: way}}, o.Entries...)
 	r := &running{Relay: New(o), addr: l.Addr().String(), done: make(chan struct{})}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop

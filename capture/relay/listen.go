@@ -101,7 +101,14 @@ func (r *reserve) shed(l *net.TCPListener, err error) {
 		time.Sleep(leastPause)
 		return
 	}
-	r.open()
+	time.Sleep(r.longer())
+}
+
+// longer is the next pause.
+func (r *reserve) longer() time.Duration {
+	if r.f == nil {
+		r.open()
+	}
 	r.pause = min(max(2*r.pause, leastPause), mostPause)
-	time.Sleep(r.pause)
+	return r.pause
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,14 @@ const (
 type pipe struct {
 	r, w  int
 	large bool
+}
+
+// slots is how many pieces, each a byte or more, it takes in any case.
+func (p *pipe) slots() int {
+	if p.large {
+		return pipeSize / os.Getpagesize()
+	}
+	return 1
 }
 
 // pipes lends empty pipes to pumps.

@@ -14,7 +14,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"net"
 	"net/netip"
@@ -29,6 +28,9 @@ import (
 type Entry struct {
 	Listener *net.TCPListener
 	Way      Way
+	// Passed says that other processes may have the socket, too. Whether accepting
+	// from it waits is then theirs to change, and no loop can risk to.
+	Passed bool
 }
 
 // Options says what a Relay does. Zero values stand for the defaults.
@@ -46,6 +48,9 @@ type Options struct {
 	WholeRecords bool
 	// Inspect ends TLS for some servers; nil for none.
 	Inspect *Inspect
+
+	// goroutines carry connections, as where there is no epoll.
+	goroutines bool
 }
 
 // Relay is a capture.Source. It is used once.
@@ -58,6 +63,8 @@ type Relay struct {
 	counts  counts
 	buffers buffers
 	pipes   pipes
+	loops   []*loop // none where goroutines carry connections
+	turns   atomic.Uint32
 
 	mu       sync.Mutex
 	sessions map[*session]struct{} // those that forward
@@ -78,7 +85,7 @@ func New(o Options) *Relay {
 
 // gather is how long what was tapped gathers on a busy relay: waking the consumer
 // for each chunk costs more than parsing it.
-const gather = 2 * time.Millisecond
+const gather = 5 * time.Millisecond
 
 // Chunks accepts and forwards until ctx is done, then accepts no more and goes
 // on until the connections have ended, at most Limits.Drain. Its errors are
@@ -91,7 +98,7 @@ func (r *Relay) Chunks(ctx context.Context) iter.Seq2[*parse.Chunk, error] {
 		var latest time.Time
 		for {
 			if early := gather - time.Since(latest); early > 0 {
-				time.Sleep(early)
+				r.tap.gather(early)
 			}
 			b := r.tap.take()
 			latest = time.Now()
@@ -173,8 +180,14 @@ func (r *Relay) Headers(conn int) {
 // start sets the accept loops going. The channel it returns is closed when all
 // has come to its end.
 func (r *Relay) start(ctx, work context.Context, abort func()) <-chan struct{} {
+	if !r.opts.goroutines {
+		r.openLoops()
+	}
 	for i := range r.entries {
 		e := &r.entries[i]
+		if r.opens(e) {
+			continue
+		}
 		r.running.Go(func() { r.accept(work, e) })
 	}
 	gone := make(chan struct{})
@@ -210,6 +223,9 @@ func (r *Relay) start(ctx, work context.Context, abort func()) <-chan struct{} {
 	}()
 	go func() {
 		r.running.Wait()
+		for _, l := range r.loops {
+			l.stop()
+		}
 		r.pipes.close()
 		close(ended)
 		close(gone)
@@ -221,6 +237,9 @@ func (r *Relay) start(ctx, work context.Context, abort func()) <-chan struct{} {
 func (r *Relay) stop() {
 	for i := range r.entries {
 		_ = r.entries[i].Listener.Close()
+	}
+	for _, l := range r.loops {
+		l.post(l.shutDoors)
 	}
 }
 
@@ -250,11 +269,17 @@ func (r *Relay) abortAll() {
 		s.abort(parse.CaptureEnd)
 		r.counts.aborted.Add(1)
 	}
+	for _, l := range r.loops {
+		l.post(l.abortAll)
+	}
 }
 
 // sweep ends the connections that have been silent for too long.
 func (r *Relay) sweep(now time.Time) {
 	r.gate.sweep(now)
+	for _, l := range r.loops {
+		l.post(func() { l.sweep(now) })
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := range r.sessions {
@@ -263,99 +288,6 @@ func (r *Relay) sweep(now time.Time) {
 			r.counts.idle.Add(1)
 		}
 	}
-}
-
-// accept takes clients in until the listener is closed.
-func (r *Relay) accept(ctx context.Context, e *Entry) {
-	reserve := newReserve()
-	defer reserve.close()
-	for {
-		conn, err := e.Listener.AcceptTCP()
-		switch {
-		case err == nil:
-			client := addrPort(conn.RemoteAddr())
-			if why := r.admit(client.Addr()); why != nil {
-				why.Client = client
-				r.trouble(why)
-				refuse(conn)
-				continue
-			}
-			r.running.Go(func() {
-				defer r.gate.leave(client.Addr())
-				r.serve(ctx, e, conn, client)
-			})
-		case errors.Is(err, net.ErrClosed):
-			return
-		default:
-			r.trouble(&Trouble{Kind: KindAccept, Err: err})
-			reserve.shed(e.Listener, err)
-		}
-	}
-}
-
-// admit says why a client is not let in, nil if it is.
-func (r *Relay) admit(client netip.Addr) *Trouble {
-	if clients := r.access.Load().clients; clients != nil && !clients(client) {
-		return &Trouble{Kind: KindClient}
-	}
-	return r.gate.enter(client)
-}
-
-// serve takes one client through.
-func (r *Relay) serve(ctx context.Context, e *Entry, conn *net.TCPConn, from netip.AddrPort) {
-	c := &client{TCPConn: conn, addr: from}
-	t, err := r.target(ctx, e, c)
-	switch {
-	case errors.Is(err, errServed):
-		_ = conn.Close()
-		return
-	case err != nil:
-		r.fail(KindEntry, c, t, err)
-		c.leave()
-		return
-	}
-	up, err := r.opts.Dial.connect(ctx, &r.access.Load().guard, c, t)
-	if t.answer != nil {
-		c.told = err != nil
-		if sayErr := t.answer(up.reached(), err); err == nil && sayErr != nil {
-			_ = up.Close()
-			refuse(conn)
-			return
-		}
-	}
-	if err != nil {
-		r.fail(dialKind(err), c, t, err)
-		c.leave()
-		return
-	}
-	if r.opts.Inspect != nil {
-		pass := false
-		if up, pass = r.inspect(ctx, e, c, t, up); !pass {
-			return
-		}
-	}
-	s := newSession(r, c, up, e.Way.Name)
-	s.run()
-}
-
-// target asks the way in where a client wants to go, for so long only.
-func (r *Relay) target(ctx context.Context, e *Entry, c *client) (Target, error) {
-	if r.speaks(c.addr) {
-		if err := c.readHeader(r.opts.Limits.Handshake); err != nil {
-			return Target{}, err
-		}
-	}
-	if !e.Way.Reads {
-		return e.Way.Target(ctx, c)
-	}
-	_ = c.SetDeadline(time.Now().Add(r.opts.Limits.Handshake))
-	t, err := e.Way.Target(ctx, c)
-	_ = c.SetDeadline(time.Time{})
-	return t, err
-}
-
-func (r *Relay) fail(kind Kind, c *client, t Target, err error) {
-	r.trouble(&Trouble{Kind: kind, Client: c.addr, Target: t.String(), Err: err})
 }
 
 // trouble counts what went wrong and, unless there is too much of it, tells it.

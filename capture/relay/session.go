@@ -73,9 +73,7 @@ func (s *session) run() {
 
 // forward carries one direction to its end.
 func (s *session) forward(from parse.Side) {
-	p := newPump(s, from)
-	err := p.run()
-	p.release()
+	err := newPump(s, from).run()
 	var w *writeError
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
@@ -91,10 +89,7 @@ func (s *session) forward(from parse.Side) {
 
 // closed passes on that a side has closed its direction (half-close).
 func (s *session) closed(from parse.Side) {
-	s.mu.Lock()
-	broken, last := s.broken[from], s.half
-	s.half = true
-	s.mu.Unlock()
+	broken, last := s.halfClosed(from)
 	// The kernel tells of a reset once, and the other pump's write may just have
 	// been told: what reads then finds an end that looks orderly.
 	if broken != nil {
@@ -111,6 +106,16 @@ func (s *session) closed(from parse.Side) {
 	}
 }
 
+// halfClosed takes note of the end of a direction, and returns why the connection
+// is broken where that came to light before, and whether the other one has ended.
+func (s *session) halfClosed(from parse.Side) (broken error, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	broken, last = s.broken[from], s.half
+	s.half = true
+	return broken, last
+}
+
 func (s *session) setBroken(side parse.Side, err error) {
 	s.mu.Lock()
 	s.broken[side] = err
@@ -123,11 +128,15 @@ func (s *session) reset(by parse.Side, err error) {
 	if !s.because(parse.RST, by) {
 		return // torn down already
 	}
+	s.noteVanished(err)
+	awaitSent(s.conns[by.Other()], drainBeforeReset)
+	s.teardown()
+}
+
+func (s *session) noteVanished(err error) {
 	s.mu.Lock()
 	s.vanished(err)
 	s.mu.Unlock()
-	awaitSent(s.conns[by.Other()], drainBeforeReset)
-	s.teardown()
 }
 
 // vanished takes note of an end that is not there any more, for finish to tell:
@@ -170,6 +179,18 @@ func (s *session) teardown() {
 
 // finish tells the end once both pumps are done.
 func (s *session) finish() {
+	end, by := s.outcome()
+	if end == parse.RST {
+		s.teardown()
+	}
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
+	s.r.tap.end(s, by, end)
+}
+
+// outcome is how the connection has ended. It tells if an end has vanished.
+func (s *session) outcome() (end parse.End, by parse.Side) {
 	s.mu.Lock()
 	end, by, gone := s.cause, s.causeBy, s.gone
 	if end == parse.Open {
@@ -184,29 +205,39 @@ func (s *session) finish() {
 	if gone != nil {
 		s.r.trouble(&Trouble{Kind: KindVanished, Client: s.flow.Addrs[0], Target: s.flow.Addrs[1].String(), Err: gone})
 	}
-	if end == parse.RST {
-		s.teardown()
-	}
-	for _, c := range s.conns {
-		_ = c.Close()
-	}
-	s.r.tap.end(s, by, end)
+	return end, by
 }
 
 // silent reports whether nothing has moved for a time. Only the sweeper calls
 // it.
 func (s *session) silent(now time.Time, limit time.Duration) bool {
-	if !s.lasts { // most end before, and need no keep-alives to the server
-		s.lasts = true
+	first, silent := s.stands(now, limit)
+	if first {
 		if raw, err := s.conns[parse.Accepter].SyscallConn(); err == nil {
 			_ = control(raw, keepAlive)
 		}
 	}
+	return silent
+}
+
+// stands is what the sweeper asks: whether it does so for the first time, as most
+// connections end before and need no keep-alives to the server, and whether nothing
+// has moved for a time.
+func (s *session) stands(now time.Time, limit time.Duration) (first, silent bool) {
+	first, s.lasts = !s.lasts, true
 	if moved := s.moved.Load(); moved != s.seen {
 		s.seen, s.seenAt = moved, now
-		return false
+		return first, false
 	}
-	return now.Sub(s.seenAt) >= limit
+	return first, now.Sub(s.seenAt) >= limit
+}
+
+// pass taps bytes that one side sent, unless they are of no interest.
+func (s *session) pass(from parse.Side, b []byte) {
+	if !s.settled[from].Load() {
+		s.r.tap.data(s, from, b)
+	}
+	s.carried(from, len(b))
 }
 
 // carried counts bytes that one side sent.

@@ -41,12 +41,21 @@ func wasReset(c *net.TCPConn) bool {
 		return false
 	}
 	reset := false
-	err = raw.Control(func(fd uintptr) {
-		const stateClose = 7 // TCP_CLOSE in the kernel's tcp_states.h
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		reset = err == nil && info.State == stateClose
-	})
+	err = raw.Control(func(fd uintptr) { reset = resetFD(int(fd)) })
 	return err == nil && reset
+}
+
+// resetFD is wasReset for a descriptor.
+func resetFD(fd int) bool {
+	const stateClose = 7 // TCP_CLOSE in the kernel's tcp_states.h
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.State == stateClose
+}
+
+// unsent is how many bytes the peer has not acknowledged yet.
+func unsent(fd int) int {
+	n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	return n
 }
 
 // awaitSent waits until the peer has acknowledged all that was sent, for limit
@@ -58,7 +67,7 @@ func awaitSent(c *net.TCPConn, limit time.Duration) {
 	}
 	for deadline, pause := time.Now().Add(limit), time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
 		left := 0
-		err := raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		err := raw.Control(func(fd uintptr) { left = unsent(int(fd)) })
 		if err != nil || left == 0 {
 			return
 		}

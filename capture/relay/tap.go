@@ -13,6 +13,7 @@ import (
 type tap struct {
 	limit int           // bytes in a batch
 	wake  chan struct{} // something was put in
+	full  chan struct{} // a quarter of the limit
 
 	mu      sync.Mutex
 	filling *batch
@@ -53,7 +54,7 @@ type pending struct {
 const maxItems = 32 << 10
 
 func (t *tap) init(limit int) {
-	t.limit, t.wake = limit, make(chan struct{}, 1)
+	t.limit, t.wake, t.full = limit, make(chan struct{}, 1), make(chan struct{}, 1)
 	t.filling, t.spare = &batch{}, &batch{}
 }
 
@@ -135,6 +136,22 @@ func (t *tap) put(s *session, from parse.Side, now time.Time, b []byte) {
 	q.data = append(q.data, b...)
 	p.lost, p.skipped = 0, 0
 	t.ring()
+	if len(q.data) > t.limit/4 || len(q.items) > maxItems/4 {
+		select {
+		case t.full <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// gather waits for more, but not until there is too much.
+func (t *tap) gather(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.full:
+	}
 }
 
 // keys copies secrets. They are few and short, and without them the rest was in

@@ -11,12 +11,8 @@ import (
 // go. Linux only.
 func Redirected() Way {
 	return Way{Name: "redirect", Target: func(_ context.Context, c *client) (Target, error) {
-		to, err := originalDestination(c)
-		if err != nil {
-			return Target{}, fmt.Errorf("where the connection wanted to go is not known: %w", err)
-		}
-		return Target{Addr: to, Original: true}, nil
-	}}
+		return ofSocket(c, redirectedFrom)
+	}, of: redirectedFrom}
 }
 
 // Transparent is a way in for connections that the packet filter of this machine
@@ -24,8 +20,34 @@ func Redirected() Way {
 // to. Linux only.
 func Transparent() Way {
 	return Way{Name: "tproxy", Transparent: true, Target: func(_ context.Context, c *client) (Target, error) {
-		return Target{Addr: addrPort(c.LocalAddr()), Original: true}, nil
-	}}
+		return ofSocket(c, acceptedAt)
+	}, of: acceptedAt}
+}
+
+func redirectedFrom(fd int, client netip.AddrPort) (Target, error) {
+	to, err := originalOf(fd, client.Addr().Is4())
+	if err != nil {
+		return Target{}, fmt.Errorf("where the connection wanted to go is not known: %w", err)
+	}
+	return Target{Addr: to, Original: true}, nil
+}
+
+func acceptedAt(fd int, _ netip.AddrPort) (Target, error) {
+	to, err := localOf(fd)
+	return Target{Addr: to, Original: true}, err
+}
+
+// ofSocket asks the socket of a client.
+func ofSocket(c *client, of func(int, netip.AddrPort) (Target, error)) (t Target, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return t, err
+	}
+	err = control(raw, func(fd uintptr) (err error) {
+		t, err = of(int(fd), c.addr)
+		return err
+	})
+	return t, err
 }
 
 // sourceOf is the address to connect onward from: the client's, with a port that

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/binary"
 	"net/netip"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,19 +11,7 @@ import (
 // soOriginalDst is SO_ORIGINAL_DST, and IP6T_SO_ORIGINAL_DST too.
 const soOriginalDst = 80
 
-// originalDestination asks connection tracking.
-func originalDestination(c *client) (to netip.AddrPort, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return to, err
-	}
-	if ctlErr := raw.Control(func(fd uintptr) { to, err = originalOf(int(fd), c.addr.Addr().Is4()) }); ctlErr != nil {
-		return to, ctlErr
-	}
-	return to, err
-}
-
-// originalOf reads the option by calls made for others whose results have the
+// originalOf asks connection tracking. It reads the option by calls made for others whose results have the
 // size of the addresses returned.
 func originalOf(fd int, ipv4 bool) (netip.AddrPort, error) {
 	if ipv4 {
@@ -40,6 +29,15 @@ func originalOf(fd int, ipv4 bool) (netip.AddrPort, error) {
 	var port [2]byte
 	binary.NativeEndian.PutUint16(port[:], info.Addr.Port) // kept in network order
 	return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr), binary.BigEndian.Uint16(port[:])), nil
+}
+
+// localOf is the address that a socket was reached at.
+func localOf(fd int) (netip.AddrPort, error) {
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return sockAddr(sa), nil
 }
 
 // transparentSocket lets a socket have addresses that are not this machine's.

@@ -9,7 +9,8 @@ import (
 
 var errLinux = errors.New("this needs Linux")
 
-func originalDestination(*client) (netip.AddrPort, error) { return netip.AddrPort{}, errLinux }
+func originalOf(int, bool) (netip.AddrPort, error) { return netip.AddrPort{}, errLinux }
+func localOf(int) (netip.AddrPort, error)          { return netip.AddrPort{}, errLinux }
 
 func transparentSocket(uintptr, string) error { return errLinux }
 

@@ -41,7 +41,10 @@ func TestTransparent(t *testing.T) {
 		rounds = (n + round - 1) / round
 	}
 	all := ways(t)
-	all["sni"] = wayIn{func(target string) Way { return SNI(netip.MustParseAddrPort(target).Port()) }, plainly, clientHello("www.contoso.test")}
+	all["sni"] = wayIn{func(target string) Way { return SNI(netip.MustParseAddrPort(target).Port()) }, plainly, clientHello("www.contoso.test"), false}
+	plain := all["fixed"]
+	plain.goroutines = true
+	all["fixed, by goroutines"] = plain
 	for name, way := range all {
 		t.Run(name, func(t *testing.T) {
 			for i := range rounds {
@@ -70,7 +73,7 @@ func testTransparent(t *testing.T, way wayIn, connections int, seed uint64) {
 		atServer[i] = got
 		mu.Unlock()
 	})
-	r := start(t, way.way(server.String()), Options{Dial: Dial{Resolver: toServer(server)}, Limits: Limits{Rate: 1 << 20, Tap: 1 << 30}})
+	r := start(t, way.way(server.String()), Options{goroutines: way.goroutines, Dial: Dial{Resolver: toServer(server)}, Limits: Limits{Rate: 1 << 20, Tap: 1 << 30}})
 
 	atClient := make([]relaytest.Result, connections)
 	var clients sync.WaitGroup
@@ -165,6 +168,8 @@ type wayIn struct {
 	way     func(target string) Way
 	connect connector
 	preface []byte // what the stream has to begin with
+
+	goroutines bool // as on systems without epoll
 }
 
 // ways are the ways in that need no rights.
@@ -177,9 +182,9 @@ func ways(t *testing.T) map[string]wayIn {
 				t.Fatal(err)
 			}
 			return w
-		}, plainly, nil},
-		"connect": {always(Connect()), byConnect, nil},
-		"socks5":  {always(SOCKS5()), bySOCKS, nil},
+		}, plainly, nil, false},
+		"connect": {always(Connect()), byConnect, nil, false},
+		"socks5":  {always(SOCKS5()), bySOCKS, nil, false},
 	}
 }
 

@@ -64,7 +64,7 @@ func judgeKeyed(t *testing.T, way Way, o Options, keys *parse.Keys) *judged {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Entries = []Entry{{l, way}}
+	o.Entries = []Entry{{Listener: l, Way: way}}
 	r := &judged{Relay: New(o), addr: l.Addr().String(), verdicts: make(chan attribute.Verdict, 100), settled: make(chan int, 100), troubles: make(chan *Trouble, 1000)}
 	if o.Inspect != nil {
 		keys.Growing = true
@@ -163,7 +163,7 @@ func TestVerdicts(t *testing.T) {
 func testVerdict(t *testing.T, way string, client, server *tls.Config) {
 	to := tlsServer(t, server)
 	in := map[string]wayIn{
-		"sni": {func(string) Way { return SNI(to.Port()) }, plainly, nil},
+		"sni": {func(string) Way { return SNI(to.Port()) }, plainly, nil, false},
 	}
 	for name, w := range ways(t) {
 		in[name] = w

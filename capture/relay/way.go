@@ -16,6 +16,9 @@ type Way struct {
 	// Transparent says that its socket takes connections to any address.
 	Transparent bool
 	Target      func(context.Context, *client) (Target, error)
+	// of is Target for ways that need to know no more than the socket of a client,
+	// and lead to addresses; nil for others.
+	of func(fd int, client netip.AddrPort) (Target, error)
 }
 
 // client is an accepted connection.

@@ -136,7 +136,8 @@ func relayEntries(ctx context.Context, c *config.Relay) ([]relay.Entry, error) {
 			return nil, err
 		}
 		l := takePassed(&passed, netip.MustParseAddrPort(address))
-		if l != nil {
+		wasPassed := l != nil
+		if wasPassed {
 			err = relay.Adopt(l, way)
 		} else {
 			l, err = relay.Listen(ctx, address, way)
@@ -145,7 +146,7 @@ func relayEntries(ctx context.Context, c *config.Relay) ([]relay.Entry, error) {
 			closeEntries(entries)
 			return nil, listenHint(err, address)
 		}
-		entries = append(entries, relay.Entry{Listener: l, Way: way})
+		entries = append(entries, relay.Entry{Listener: l, Way: way, Passed: wasPassed})
 	}
 	if len(passed) > 0 { // clients of it would wait for ever
 		closeEntries(entries)

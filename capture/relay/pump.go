@@ -1,5 +1,3 @@
-//go:build !linux
-
 package relay
 
 import (
@@ -8,7 +6,7 @@ import (
 	"whoasked/parse"
 )
 
-// pump forwards one direction.
+// pump forwards one direction of a connection that no loop carries.
 type pump struct {
 	s        *session
 	from     parse.Side
@@ -26,10 +24,7 @@ func (p *pump) run() error {
 	b := p.s.head[p.from]
 	for {
 		if len(b) > 0 {
-			if !p.s.settled[p.from].Load() {
-				p.s.r.tap.data(p.s, p.from, b)
-			}
-			p.s.carried(p.from, len(b))
+			p.s.pass(p.from, b)
 			if _, err := p.dst.Write(b); err != nil {
 				return &writeError{err}
 			}
@@ -41,10 +36,3 @@ func (p *pump) run() error {
 		b = (*buf)[:n]
 	}
 }
-
-func (p *pump) release() {}
-
-// pipes is for systems that move bytes between sockets within the kernel.
-type pipes struct{}
-
-func (*pipes) close() {}
