@@ -330,7 +330,7 @@ func (t *Tracker) tell(f *flow, d int, at int64, what said) {
 		at = f.told
 	}
 	f.told = at
-	s, ch := &f.dirs[d], &t.chunk
+	s, ch := &f.dirs[d], &t.chunk // of which every field is set, as it was another's
 	ch.Conn = int(f.conn)
 	ch.Flow = t.flows[f.conn]
 	ch.Data, ch.Walked, ch.Fin, ch.End = what.data, what.walked, what.fin, what.end

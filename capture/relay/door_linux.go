@@ -36,11 +36,7 @@ func (r *Relay) opens(e *Entry) bool {
 	if len(r.loops) == 0 || e.Passed || e.Way.of == nil || o.Proxies != nil || o.Inspect != nil || o.Dial.Proxy != nil || o.Dial.Header != HeaderNone {
 		return false
 	}
-	raw, err := e.Listener.SyscallConn()
-	if err != nil {
-		return false
-	}
-	fd, err := duplicate(raw)
+	fd, err := detached(e.Listener)
 	if err != nil {
 		return false
 	}
@@ -133,9 +129,7 @@ func (d *door) rest(pause time.Duration) {
 // enters begins to connect a client onward.
 func (d *door) enters(fd int, from netip.AddrPort) {
 	r := d.l.r
-	if why := r.admit(from.Addr()); why != nil {
-		why.Client = from
-		r.trouble(why)
+	if !r.admit(from) {
 		refuseFD(fd)
 		return
 	}
@@ -261,8 +255,8 @@ func toItself(fd int, to netip.AddrPort) bool {
 	if to.Port() < 1024 {
 		return false
 	}
-	own, err := syscall.Getsockname(fd)
-	return err == nil && sockAddr(own) == to
+	own, err := localOf(fd)
+	return err == nil && own == to
 }
 
 // fail ends a line whose upstream is not reached.
@@ -277,7 +271,7 @@ func (ln *line) fail(err error) {
 	r.left(d.from.Addr())
 }
 
-// refuseFD is refuse for a descriptor.
+// refuseFD is refuse for a descriptor, at any time of its connection.
 func refuseFD(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	_ = unix.Close(fd)

@@ -40,7 +40,7 @@ func testInspected(t *testing.T, n *inspection, way string, version uint16, auth
 		Certificates: []tls.Certificate{n.server}, ClientAuth: auth, ClientCAs: n.users.pool(), NextProtos: []string{"h2", "http/1.1"},
 	})
 	in := n.options(t, func(o *inspect.Options) { o.OnRequest, o.Certificate = choice, &n.user })
-	w := wayIn{func(string) Way { return SNI(to.Port()) }, plainly, nil, false}
+	w := wayIn{func(string) Way { return SNI(to.Port()) }, plainly, nil}
 	if way != "sni" {
 		w = ways(t)[way]
 	}

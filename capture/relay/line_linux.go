@@ -266,9 +266,7 @@ func (ln *line) reset(by parse.Side, err error) {
 		return
 	}
 	go func() { // the sockets stay until the loop closes them
-		for deadline, pause := time.Now().Add(drainBeforeReset), time.Millisecond; unsent(to) > 0 && time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
-			time.Sleep(pause)
-		}
+		awaitNone(drainBeforeReset, func() int { return unsent(to) })
 		ln.l.post(func() { ln.end(true) })
 	}()
 }
@@ -290,9 +288,10 @@ func (ln *line) end(hard bool) {
 	end, by := ln.s.outcome()
 	for side, fd := range ln.fd {
 		if hard || end == parse.RST {
-			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+			refuseFD(fd)
+		} else {
+			_ = unix.Close(fd)
 		}
-		_ = unix.Close(fd)
 		ln.release(&ln.half[side])
 	}
 	ln.l.remove(ln)
@@ -375,16 +374,8 @@ func (r *Relay) enter(ln *line, client netip.AddrPort) {
 }
 
 // detached is another descriptor of a socket, which the runtime does not wait for.
-func detached(c *net.TCPConn) (fd int, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	return duplicate(raw)
-}
-
-func duplicate(c syscall.RawConn) (fd int, err error) {
-	err = control(c, func(of uintptr) (err error) {
+func detached(c syscall.Conn) (fd int, err error) {
+	err = withSocket(c, func(of uintptr) (err error) {
 		fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0)
 		return err
 	})

@@ -198,16 +198,12 @@ func (l *loop) watch(ln *line, side parse.Side) error {
 	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, ln.fd[side], &e)
 }
 
-// drop frees the number of a line. l.mu is held.
-func (l *loop) drop(ln *line) {
-	l.lines[ln.number] = nil
-	l.free = append(l.free, ln.number)
-}
-
+// remove frees the number of a line.
 func (l *loop) remove(ln *line) {
 	l.mu.Lock()
-	l.drop(ln)
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.lines[ln.number] = nil
+	l.free = append(l.free, ln.number)
 }
 
 // all returns the lines there are.

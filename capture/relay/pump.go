@@ -1,35 +1,22 @@
 package relay
 
-import (
-	"net"
+import "whoasked/parse"
 
-	"whoasked/parse"
-)
-
-// pump forwards one direction of a connection that no loop carries.
-type pump struct {
-	s        *session
-	from     parse.Side
-	src, dst *net.TCPConn
-}
-
-func newPump(s *session, from parse.Side) *pump {
-	return &pump{s: s, from: from, src: s.conns[from], dst: s.conns[from.Other()]}
-}
-
-// run forwards until the stream ends, or fails.
-func (p *pump) run() error {
-	buf := p.s.r.buffers.get()
-	defer p.s.r.buffers.put(buf)
-	b := p.s.head[p.from]
+// pump forwards one direction of a connection that no loop carries, until the stream
+// ends, or fails.
+func (s *session) pump(from parse.Side) error {
+	src, dst := s.conns[from], s.conns[from.Other()]
+	buf := s.r.buffers.get()
+	defer s.r.buffers.put(buf)
+	b := s.head[from]
 	for {
 		if len(b) > 0 {
-			p.s.pass(p.from, b)
-			if _, err := p.dst.Write(b); err != nil {
+			s.pass(from, b)
+			if _, err := dst.Write(b); err != nil {
 				return &writeError{err}
 			}
 		}
-		n, err := p.src.Read(*buf)
+		n, err := src.Read(*buf)
 		if n == 0 && err != nil {
 			return err
 		}

@@ -17,9 +17,7 @@ func (r *Relay) accept(ctx context.Context, e *Entry) {
 		switch {
 		case err == nil:
 			client := addrPort(conn.RemoteAddr())
-			if why := r.admit(client.Addr()); why != nil {
-				why.Client = client
-				r.trouble(why)
+			if !r.admit(client) {
 				refuse(conn)
 				continue
 			}
@@ -38,12 +36,17 @@ func (r *Relay) accept(ctx context.Context, e *Entry) {
 	}
 }
 
-// admit says why a client is not let in, nil if it is.
-func (r *Relay) admit(client netip.Addr) *Trouble {
-	if clients := r.access.Load().clients; clients != nil && !clients(client) {
-		return &Trouble{Kind: KindClient}
+// admit lets a client in, or tells why it does not.
+func (r *Relay) admit(client netip.AddrPort) bool {
+	var why *Trouble
+	if clients := r.access.Load().clients; clients != nil && !clients(client.Addr()) {
+		why = &Trouble{Kind: KindClient}
+	} else if why = r.gate.enter(client.Addr()); why == nil {
+		return true
 	}
-	return r.gate.enter(client)
+	why.Client = client
+	r.trouble(why)
+	return false
 }
 
 // left lets in another client for one that has left.

@@ -73,7 +73,7 @@ func (s *session) run() {
 
 // forward carries one direction to its end.
 func (s *session) forward(from parse.Side) {
-	err := newPump(s, from).run()
+	err := s.pump(from)
 	var w *writeError
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
@@ -213,9 +213,7 @@ func (s *session) outcome() (end parse.End, by parse.Side) {
 func (s *session) silent(now time.Time, limit time.Duration) bool {
 	first, silent := s.stands(now, limit)
 	if first {
-		if raw, err := s.conns[parse.Accepter].SyscallConn(); err == nil {
-			_ = control(raw, keepAlive)
-		}
+		_ = withSocket(s.conns[parse.Accepter], keepAlive)
 	}
 	return silent
 }

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"net"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,13 +34,11 @@ func keepAlive(fd uintptr) error {
 // wasReset reports whether a connection of which the end was read, and whose own
 // direction is open, ended by a reset: it is closed then, and waits for our end
 // otherwise.
-func wasReset(c *net.TCPConn) bool {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return false
-	}
-	reset := false
-	err = raw.Control(func(fd uintptr) { reset = resetFD(int(fd)) })
+func wasReset(c *net.TCPConn) (reset bool) {
+	err := withSocket(c, func(fd uintptr) error {
+		reset = resetFD(int(fd))
+		return nil
+	})
 	return err == nil && reset
 }
 
@@ -61,25 +58,18 @@ func unsent(fd int) int {
 // awaitSent waits until the peer has acknowledged all that was sent, for limit
 // at most.
 func awaitSent(c *net.TCPConn, limit time.Duration) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	for deadline, pause := time.Now().Add(limit), time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
-		left := 0
-		err := raw.Control(func(fd uintptr) { left = unsent(int(fd)) })
-		if err != nil || left == 0 {
-			return
-		}
-		time.Sleep(pause)
-	}
+	awaitNone(limit, func() (left int) {
+		_ = withSocket(c, func(fd uintptr) error {
+			left = unsent(int(fd))
+			return nil
+		})
+		return left
+	})
 }
 
-// control adapts f to net.ListenConfig and net.Dialer.
-func control(c syscall.RawConn, f func(fd uintptr) error) error {
-	var err error
-	if ctlErr := c.Control(func(fd uintptr) { err = f(fd) }); ctlErr != nil {
-		return ctlErr
+// awaitNone waits until nothing is left, for limit at most.
+func awaitNone(limit time.Duration, left func() int) {
+	for deadline, pause := time.Now().Add(limit), time.Millisecond; time.Now().Before(deadline) && left() > 0; pause = min(2*pause, 50*time.Millisecond) {
+		time.Sleep(pause)
 	}
-	return err
 }

@@ -4,7 +4,6 @@ package relay
 
 import (
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -18,12 +17,3 @@ func wasReset(*net.TCPConn) bool { return false }
 
 // awaitSent is for systems that tell what a peer has not acknowledged yet.
 func awaitSent(*net.TCPConn, time.Duration) {}
-
-// control adapts f to net.ListenConfig and net.Dialer.
-func control(c syscall.RawConn, f func(fd uintptr) error) error {
-	var err error
-	if ctlErr := c.Control(func(fd uintptr) { err = f(fd) }); ctlErr != nil {
-		return ctlErr
-	}
-	return err
-}

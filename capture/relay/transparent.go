@@ -39,11 +39,7 @@ func acceptedAt(fd int, _ netip.AddrPort) (Target, error) {
 
 // ofSocket asks the socket of a client.
 func ofSocket(c *client, of func(int, netip.AddrPort) (Target, error)) (t Target, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return t, err
-	}
-	err = control(raw, func(fd uintptr) (err error) {
+	err = withSocket(c, func(fd uintptr) (err error) {
 		t, err = of(int(fd), c.addr)
 		return err
 	})

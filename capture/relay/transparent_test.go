@@ -41,20 +41,19 @@ func TestTransparent(t *testing.T) {
 		rounds = (n + round - 1) / round
 	}
 	all := ways(t)
-	all["sni"] = wayIn{func(target string) Way { return SNI(netip.MustParseAddrPort(target).Port()) }, plainly, clientHello("www.contoso.test"), false}
-	plain := all["fixed"]
-	plain.goroutines = true
-	all["fixed, by goroutines"] = plain
+	all["sni"] = wayIn{func(target string) Way { return SNI(netip.MustParseAddrPort(target).Port()) }, plainly, clientHello("www.contoso.test")}
+	const byGoroutines = "fixed, by goroutines" // as on systems without epoll
+	all[byGoroutines] = all["fixed"]
 	for name, way := range all {
 		t.Run(name, func(t *testing.T) {
 			for i := range rounds {
-				t.Run(fmt.Sprint(i), func(t *testing.T) { testTransparent(t, way, round, uint64(i)) })
+				t.Run(fmt.Sprint(i), func(t *testing.T) { testTransparent(t, way, round, uint64(i), name == byGoroutines) })
 			}
 		})
 	}
 }
 
-func testTransparent(t *testing.T, way wayIn, connections int, seed uint64) {
+func testTransparent(t *testing.T, way wayIn, connections int, seed uint64, goroutines bool) {
 	pairs := relaytest.Pairs(seed, connections)
 	var mu sync.Mutex
 	atServer := make(map[int]relaytest.Result)
@@ -73,7 +72,7 @@ func testTransparent(t *testing.T, way wayIn, connections int, seed uint64) {
 		atServer[i] = got
 		mu.Unlock()
 	})
-	r := start(t, way.way(server.String()), Options{goroutines: way.goroutines, Dial: Dial{Resolver: toServer(server)}, Limits: Limits{Rate: 1 << 20, Tap: 1 << 30}})
+	r := start(t, way.way(server.String()), Options{goroutines: goroutines, Dial: Dial{Resolver: toServer(server)}, Limits: Limits{Rate: 1 << 20, Tap: 1 << 30}})
 
 	atClient := make([]relaytest.Result, connections)
 	var clients sync.WaitGroup
@@ -168,8 +167,6 @@ type wayIn struct {
 	way     func(target string) Way
 	connect connector
 	preface []byte // what the stream has to begin with
-
-	goroutines bool // as on systems without epoll
 }
 
 // ways are the ways in that need no rights.
@@ -182,9 +179,9 @@ func ways(t *testing.T) map[string]wayIn {
 				t.Fatal(err)
 			}
 			return w
-		}, plainly, nil, false},
-		"connect": {always(Connect()), byConnect, nil, false},
-		"socks5":  {always(SOCKS5()), bySOCKS, nil, false},
+		}, plainly, nil},
+		"connect": {always(Connect()), byConnect, nil},
+		"socks5":  {always(SOCKS5()), bySOCKS, nil},
 	}
 }
 

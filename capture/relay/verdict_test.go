@@ -163,7 +163,7 @@ func TestVerdicts(t *testing.T) {
 func testVerdict(t *testing.T, way string, client, server *tls.Config) {
 	to := tlsServer(t, server)
 	in := map[string]wayIn{
-		"sni": {func(string) Way { return SNI(to.Port()) }, plainly, nil, false},
+		"sni": {func(string) Way { return SNI(to.Port()) }, plainly, nil},
 	}
 	for name, w := range ways(t) {
 		in[name] = w
