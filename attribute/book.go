@@ -24,10 +24,7 @@ type Book struct {
 	sights     map[visitor]*visit
 	sightCount int
 	sightings  sightings
-	trails     map[visitor]*trail
-	steps      int       // in all of them
-	trailsFrom time.Time // up to when steps were forgotten
-	latest     time.Time // the start of a step
+	trails     trails
 	presence   presence
 	pages      pages
 	again      int64
@@ -43,7 +40,10 @@ type endpoint struct {
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings(), trails: make(map[visitor]*trail), presence: make(presence), pages: make(pages)}
+	return &Book{
+		askers: make(map[endpoint]*Asker), sights: make(map[visitor]*visit), sightings: newSightings(),
+		trails: trails{of: make(map[visitor]*trail)}, presence: make(presence), pages: make(pages),
+	}
 }
 
 // Add counts a judged connection. Where another sighting of it was counted
@@ -61,12 +61,14 @@ func (b *Book) Add(c *Connection) Counted {
 		}
 	}
 	b.count(key, c, &now, &before, again)
-	if !browses(c) {
+	v, browses := visitorOf(key, c)
+	if !browses {
 		return out
 	}
-	b.follow(key, c)
+	b.presence.note(v.present, c.Start)
+	b.trails.add(v, stepOf(c))
 	if c.Verdict.Asked == Yes && (!again || before.asked != Yes) {
-		b.watch(key, c)
+		b.watch(v, c)
 	}
 	return out
 }
@@ -76,26 +78,23 @@ func (b *Book) Add(c *Connection) Counted {
 // counts in its place.
 func (b *Book) Correct(c *Connection, before *Verdict) bool {
 	key := endpointOf(c)
-	if browses(c) {
-		b.follow(key, c)
+	v, browses := visitorOf(key, c)
+	if browses {
+		b.trails.correct(v, stepOf(c))
 	}
 	now, was := sightingOf(c), sightingOf(&Connection{Handshake: c.Handshake, Verdict: *before})
 	if !b.sightings.correct(c, now) {
 		return false
 	}
 	b.count(key, c, &now, &was, true)
-	if c.Verdict.Asked != Yes {
-		b.unwatch(key, c)
-	} else if browses(c) {
-		b.watch(key, c)
+	switch {
+	case !browses:
+	case c.Verdict.Asked == Yes:
+		b.watch(v, c)
+	default:
+		b.unwatch(v, c)
 	}
 	return true
-}
-
-// browses reports whether a connection is of a browser that shows a dialog when
-// it is asked. WebRTC shows none, and a log-on to a network is no browser's.
-func browses(c *Connection) bool {
-	return Browser(c.Handshake) != "" && !c.DTLS && c.Method == ""
 }
 
 func endpointOf(c *Connection) endpoint {

@@ -3,7 +3,6 @@ package attribute
 import (
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -84,47 +83,70 @@ func stepOf(c *Connection) step {
 	return s
 }
 
-// follow remembers a connection of a browser, or corrects what is remembered of it.
-func (b *Book) follow(key endpoint, c *Connection) {
-	s, v := stepOf(c), visitorOf(key, c)
-	b.presence.note(presentOf(&v), s.start)
-	t := b.trails[v]
+// trails are those of all visitors.
+type trails struct {
+	of     map[visitor]*trail
+	n      int       // steps in all of them
+	from   time.Time // up to when steps of all were forgotten
+	latest time.Time // the start of a step
+}
+
+// add remembers a connection of a visitor.
+func (ts *trails) add(v visitor, s step) {
+	t := ts.of[v]
 	if t == nil {
 		t = &trail{}
-		b.trails[v] = t
+		ts.of[v] = t
 	}
-	if i := slices.IndexFunc(t.steps, func(o step) bool { return o.id == s.id }); i >= 0 {
-		t.steps[i] = s
-		return
-	}
-	b.latest = later(b.latest, s.start)
+	ts.latest = later(ts.latest, s.start)
 	if len(t.steps) == maxTrail {
 		t.from = later(t.from, t.steps[0].start)
 		t.steps = slices.Delete(t.steps, 0, 1)
-		b.steps--
+		ts.n--
 	}
 	t.steps = append(t.steps, s)
-	if b.steps++; b.steps >= maxSteps {
-		b.forgetSteps()
+	if ts.n++; ts.n >= maxSteps {
+		ts.forget()
 	}
 }
 
-// forgetSteps makes room for new steps, of which the oldest go.
-func (b *Book) forgetSteps() {
-	for age := 2 * forgotten; b.steps > maxSteps/2; age /= 2 {
-		b.trailsFrom = b.latest.Add(-age)
+// correct replaces what is remembered of a connection.
+func (ts *trails) correct(v visitor, s step) {
+	if old := ts.of[v].step(s.id); old != nil {
+		*old = s
+		return
+	}
+	ts.add(v, s)
+}
+
+// forget makes room for new steps, of which the oldest go.
+func (ts *trails) forget() {
+	for age := 2 * forgotten; ts.n > maxSteps/2; age /= 2 {
+		ts.from = ts.latest.Add(-age)
 		if age == 0 { // all are of one moment
-			clear(b.trails)
-			b.steps = 0
+			clear(ts.of)
+			ts.n = 0
 		}
-		for v, t := range b.trails {
-			b.steps -= len(t.steps)
-			t.steps = slices.DeleteFunc(t.steps, func(s step) bool { return s.start.Before(b.trailsFrom) })
-			if b.steps += len(t.steps); len(t.steps) == 0 {
-				delete(b.trails, v)
+		for v, t := range ts.of {
+			ts.n -= len(t.steps)
+			t.steps = slices.DeleteFunc(t.steps, func(s step) bool { return s.start.Before(ts.from) })
+			if ts.n += len(t.steps); len(t.steps) == 0 {
+				delete(ts.of, v)
 			}
 		}
 	}
+}
+
+// step returns what is remembered of a connection, nil if nothing is.
+func (t *trail) step(id uint64) *step {
+	if t == nil {
+		return nil
+	}
+	i := slices.IndexFunc(t.steps, func(s step) bool { return s.id == id })
+	if i < 0 {
+		return nil
+	}
+	return &t.steps[i]
 }
 
 // Settle weighs a connection whose verdict waits for what else its browser does,
@@ -154,26 +176,27 @@ type Resettled struct {
 // nothing.
 func (b *Book) support(c *Connection, now time.Time) string {
 	key := endpointOf(c)
-	v := visitorOf(key, c)
-	t, s := b.trails[v], stepOf(c)
-	if t == nil || s.start.Add(-around).Before(later(t.from, b.trailsFrom)) || t.explains(&s, false) {
+	v, _ := visitorOf(key, c)
+	t := b.trails.of[v]
+	s := t.step(c.ID)
+	if s == nil || s.start.Add(-around).Before(later(t.from, b.trails.from)) || t.explains(s, false) {
 		return ""
 	}
 	for i := range t.steps {
-		if o := &t.steps[i]; o.kind == stepAsked && o.random != s.random && o.near(&s, forgotten) {
-			return "it was asked there on another connection " + since(&s, o)
+		if o := &t.steps[i]; o.kind == stepAsked && o.random != s.random && o.near(s, forgotten) {
+			return "it was asked there on another connection " + since(s, o)
 		}
 	}
-	if !now.IsZero() && now.Sub(s.reacted) < patience || t.explains(&s, true) {
+	if !now.IsZero() && now.Sub(s.reacted) < patience || t.explains(s, true) {
 		return ""
 	}
 	for i := range t.steps {
 		o := &t.steps[i]
-		if o.kind == stepDropped && o.random != s.random && o.near(&s, forgotten) && o.reacted.Sub(s.reacted).Abs() >= severally && !t.explains(o, true) {
-			return "it did the same there on another connection " + since(&s, o)
+		if o.kind == stepDropped && o.random != s.random && o.near(s, forgotten) && o.reacted.Sub(s.reacted).Abs() >= severally && !t.explains(o, true) {
+			return "it did the same there on another connection " + since(s, o)
 		}
 	}
-	if there := b.presence.after(presentOf(&v), s.reacted); there > 0 && !t.backSoon(&s) {
+	if there := b.presence.after(v.present, s.reacted); there > 0 && !t.backSoon(s) {
 		return fmt.Sprintf("it did not come back at once, as it does when not asked, though it was there, and connected elsewhere %s later", seconds(there))
 	}
 	if a := b.askers[key]; a != nil && a.plain > 0 && a.NotAsked == 0 {
@@ -215,14 +238,6 @@ func since(s, o *step) string {
 // presence tells when browsers made connections, anywhere: one that did was not ended
 // before.
 type presence map[present][]time.Time
-
-// present is a browser of a machine.
-type present struct {
-	client  netip.Addr
-	browser string
-}
-
-func presentOf(v *visitor) present { return present{v.client, v.browser} }
 
 const (
 	maxPresent  = 8192 // browsers, of some 1 KiB each

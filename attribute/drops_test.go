@@ -167,8 +167,8 @@ func TestTrailsAreBounded(t *testing.T) {
 			b.Add(c)
 		}
 	}
-	if b.steps > maxSteps || len(b.trails) == visitors || len(b.trails) == 0 {
-		t.Errorf("%d connections of %d visitors", b.steps, len(b.trails))
+	if b.trails.n > maxSteps || len(b.trails.of) == visitors || len(b.trails.of) == 0 {
+		t.Errorf("%d connections of %d visitors", b.trails.n, len(b.trails.of))
 	}
 	old := []*Connection{}
 	for i := range 2 {

@@ -26,13 +26,25 @@ const (
 
 // visitor is one browser of a machine at one endpoint.
 type visitor struct {
-	client  netip.Addr
-	browser string
+	present
 	endpoint
 }
 
-func visitorOf(key endpoint, c *Connection) visitor {
-	return visitor{client: c.Person(), browser: Browser(c.Handshake), endpoint: key}
+// present is a browser of a machine, wherever it goes.
+type present struct {
+	client  netip.Addr
+	browser string
+}
+
+// visitorOf returns who made a connection to an endpoint, ok false if it is no browser
+// that shows a dialog when it is asked. WebRTC shows none, and a log-on to a network is
+// no browser's.
+func visitorOf(key endpoint, c *Connection) (v visitor, ok bool) {
+	if c.DTLS || c.Method != "" {
+		return v, false
+	}
+	v = visitor{present{c.Person(), Browser(c.Handshake)}, key}
+	return v, v.browser != ""
 }
 
 // holds reports whether the browser holds the connection that its dialog is for.
@@ -79,8 +91,7 @@ const grace = 2 * time.Second
 
 // watch remembers an asked connection of a browser, or corrects what it
 // remembers of it.
-func (b *Book) watch(key endpoint, c *Connection) {
-	v := visitorOf(key, c)
+func (b *Book) watch(v visitor, c *Connection) {
 	s := sight{id: c.ID, start: c.Start, asked: c.Verdict.AskedAt, reacted: c.Verdict.ReactedAt, reply: c.Verdict.Reply,
 		when: c.Verdict.When, unused: c.Verdict.Unused}
 	of := b.sights[v]
@@ -102,8 +113,7 @@ func (b *Book) watch(key endpoint, c *Connection) {
 }
 
 // unwatch forgets a connection that was not asked after all.
-func (b *Book) unwatch(key endpoint, c *Connection) {
-	v := visitorOf(key, c)
+func (b *Book) unwatch(v visitor, c *Connection) {
 	of := b.sights[v]
 	if of == nil {
 		return

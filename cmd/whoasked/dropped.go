@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"whoasked/attribute"
@@ -41,14 +42,13 @@ func (l *line) settleBefore(now time.Time) error {
 func (l *line) settle(n int) error {
 	for _, c := range l.dropped[:n] {
 		if before := l.book.Settle(c, time.Time{}); before.Counted {
-			l.tally.add(before.Asked, -1)
-			l.tally.add(c.Verdict.Asked, 1)
+			l.tally.correct(before.Asked, c.Verdict.Asked)
 		}
 		if err := l.tell(c); err != nil {
 			return err
 		}
 	}
-	l.dropped = append(l.dropped[:0], l.dropped[n:]...)
+	l.dropped = slices.Delete(l.dropped, 0, n)
 	return nil
 }
 
@@ -66,7 +66,7 @@ func (w *watching) hang(a *attribute.Connection, counts bool) {
 	w.dropped = append(w.dropped, &hung{Connection: a, counts: counts})
 	if len(w.dropped) > maxDropped {
 		w.letGo(w.dropped[0])
-		w.dropped = w.dropped[1:]
+		w.dropped = slices.Delete(w.dropped, 0, 1)
 	}
 }
 
@@ -82,8 +82,7 @@ func (w *watching) settle(now time.Time) {
 	for _, d := range w.dropped {
 		before := w.book.Settle(d.Connection, now)
 		if before.Counted {
-			w.tally.add(before.Asked, -1)
-			w.tally.add(d.Verdict.Asked, 1)
+			w.tally.correct(before.Asked, d.Verdict.Asked)
 		}
 		if before.Changed || d.told == nil && now.Sub(d.Last) >= silence {
 			w.tellHung(d)

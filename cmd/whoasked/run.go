@@ -115,6 +115,12 @@ func (t *tally) count(c attribute.Counted) {
 	*t.of(c.Answer)++
 }
 
+// correct counts a connection under another answer than before.
+func (t *tally) correct(before, now attribute.Answer) {
+	*t.of(before)--
+	*t.of(now)++
+}
+
 // probe counts what came of asking an endpoint itself.
 func (t *tally) probe(a *attribute.Asker) {
 	if a.Asked == 0 && a.Asks() == attribute.Yes {

@@ -114,8 +114,6 @@ func (r *watchRun) run(ctx context.Context, stdin bool) error {
 	name := stdinName
 	if !stdin {
 		name = interfacesName(r.config.Watch.Interfaces)
-	}
-	if !stdin {
 		r.batched = &batched{}
 	}
 	closeOut, err := r.open(name)

@@ -292,10 +292,7 @@ func (w *watching) answer(c *watched, h *parse.Handshake, v attribute.Verdict) {
 		c.id = w.ids
 		a.ID = c.id
 		n := w.book.Add(a)
-		if n.Again {
-			w.tally.add(n.Before, -1)
-		}
-		w.tally.add(n.Answer, 1)
+		w.tally.count(n)
 		if v.Waits() {
 			w.hang(a, !n.Again)
 			return
@@ -306,8 +303,7 @@ func (w *watching) answer(c *watched, h *parse.Handshake, v attribute.Verdict) {
 	} else {
 		a.ID = c.id
 		if w.book.Correct(a, before) {
-			w.tally.add(before.Asked, -1)
-			w.tally.add(v.Asked, 1)
+			w.tally.correct(before.Asked, v.Asked)
 			w.told.verdict(a, before)
 		}
 	}
@@ -331,17 +327,6 @@ func (w *watching) tell(a *attribute.Connection) {
 func same(a, b *attribute.Verdict) bool {
 	return a.Asked == b.Asked && a.By == b.By && a.When == b.When && a.Reply == b.Reply &&
 		a.Required == b.Required && a.Unused == b.Unused && a.Basis == b.Basis && a.Resumed == b.Resumed && a.Reason == b.Reason
-}
-
-func (t *tally) add(a attribute.Answer, n int64) {
-	switch a {
-	case attribute.Yes:
-		t.asked += n
-	case attribute.No:
-		t.notAsked += n
-	default:
-		t.unknown += n
-	}
 }
 
 // pause is called when nothing more is known to come at once.
